@@ -1,0 +1,169 @@
+/** The configuration of a run: one schema per section. Every default of the project is here and nowhere else. */
+import { z } from 'zod'
+
+const positiveInt = z.int32().min(1)
+const seconds = z.number().positive()
+
+export const datasetConfig = z
+  .strictObject({
+    kind: z.enum(['digits']).describe('digits: 1,797 grey 8x8 images, embedded'),
+    horizontalFlip: z.boolean().default(false).describe('mirror each sample with probability 1/2'),
+  })
+  .meta({ id: 'DatasetConfig' })
+
+export const ddimObjective = z
+  .strictObject({
+    kind: z.literal('ddim'),
+    predictionType: z.enum(['epsilon']).default('epsilon'),
+    numTrainTimesteps: positiveInt.default(1000),
+    betaSchedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('linear'),
+    betaStart: z.number().positive().lt(1).default(0.0001),
+    betaEnd: z.number().positive().lt(1).default(0.02),
+  })
+  .meta({ id: 'DdimObjective' })
+
+const poolSize = positiveInt.describe('images over which the assignment is solved, cut into batches afterwards; default: globalBatchSize')
+
+export const independentAssignment = z
+  .strictObject({ kind: z.literal('independent'), poolSize })
+  .meta({ id: 'IndependentAssignment' })
+  .describe('noise as drawn: the baseline')
+
+export const linearAssignment = z
+  .strictObject({ kind: z.literal('linear'), poolSize })
+  .meta({ id: 'LinearAssignment' })
+  .describe('exact linear sum assignment on float32 squared L2 costs')
+
+export const quantizedAssignment = z
+  .strictObject({
+    kind: z.literal('quantized'),
+    poolSize,
+    tolerance: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.001)
+      .describe('solve until the certified dual gap is at most this share of the gain'),
+  })
+  .meta({ id: 'QuantizedAssignment' })
+  .describe('int8 x int7 inner-product costs, integer auction with epsilon scaling')
+
+export const customAssignment = z
+  .strictObject({ kind: z.literal('custom'), poolSize, name: z.string().min(1) })
+  .meta({ id: 'CustomAssignment' })
+  .describe('a strategy object passed to trainImmiscible(); only its name is recorded')
+
+export const assignmentConfig = z
+  .discriminatedUnion('kind', [independentAssignment, linearAssignment, quantizedAssignment, customAssignment])
+  .meta({ id: 'AssignmentConfig' })
+
+const unetBlockDown = z.enum(['DownBlock2D', 'AttnDownBlock2D', 'ResnetDownsampleBlock2D'])
+const unetBlockUp = z.enum(['UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'])
+
+export const networkConfig = z
+  .strictObject({
+    preset: z.enum(['tiny']).describe('the values of the fields that are not given'),
+    blockOutChannels: z.array(positiveInt).min(1),
+    layersPerBlock: positiveInt,
+    downBlockTypes: z.array(unetBlockDown).min(1),
+    upBlockTypes: z.array(unetBlockUp).min(1),
+    attentionHeadDim: positiveInt,
+    normNumGroups: positiveInt,
+    dropout: z.number().min(0).lt(1),
+  })
+  .meta({ id: 'NetworkConfig' })
+  .describe('a diffusers UNet2DModel, in its own words')
+
+type NetworkPreset = z.infer<typeof networkConfig>['preset']
+/** The values behind each network preset. */
+export const NETWORK_PRESETS: Record<NetworkPreset, Omit<z.infer<typeof networkConfig>, 'preset'>> = {
+  tiny: {
+    blockOutChannels: [32, 64],
+    layersPerBlock: 1,
+    downBlockTypes: ['DownBlock2D', 'AttnDownBlock2D'],
+    upBlockTypes: ['AttnUpBlock2D', 'UpBlock2D'],
+    attentionHeadDim: 8,
+    normNumGroups: 8,
+    dropout: 0,
+  },
+}
+
+export const optimizerConfig = z
+  .strictObject({
+    kind: z.enum(['adamw']).default('adamw'),
+    learningRate: z.number().positive().default(0.001),
+    lrScheduler: z.enum(['constant_with_warmup']).default('constant_with_warmup'),
+    lrWarmupSteps: z.int32().min(0).default(100),
+    adamBeta1: z.number().min(0).lt(1).default(0.9),
+    adamBeta2: z.number().min(0).lt(1).default(0.999),
+    adamWeightDecay: z.number().min(0).default(0.0001),
+    adamEpsilon: z.number().positive().default(1e-8),
+    maxGradNorm: z.number().positive().default(1),
+  })
+  .meta({ id: 'OptimizerConfig' })
+
+export const emaConfig = z
+  .strictObject({
+    decay: z.number().min(0).lt(1).default(0.999).describe('the most it reaches; diffusers EMAModel warms up to it by itself'),
+    minDecay: z.number().min(0).lt(1).default(0).describe('equal to decay: constant from the first step'),
+  })
+  .meta({ id: 'EmaConfig' })
+
+export const samplingConfig = z
+  .strictObject({
+    everySteps: z.int32().min(0).default(500).describe('a sample grid every so many steps; 0: only at the end'),
+    numImages: positiveInt.max(4096).default(64),
+    numInferenceSteps: positiveInt.default(50),
+    seed: z.uint32().default(0),
+  })
+  .meta({ id: 'SamplingConfig' })
+  .describe('DDIM, eta = 0, from the EMA weights')
+
+export const checkpointConfig = z
+  .strictObject({
+    everySteps: positiveInt.default(500),
+    totalLimit: positiveInt.default(2).describe('verified checkpoints kept'),
+  })
+  .meta({ id: 'CheckpointConfig' })
+
+export const workerConfig = z
+  .strictObject({
+    device: z.enum(['auto', 'cuda', 'mps', 'cpu']).default('auto'),
+    numThreads: z.int32().min(0).default(0).describe('torch threads within an operation; 0: as torch chooses'),
+    startSeconds: seconds.default(120).describe('from launch to ready'),
+    leaseSeconds: seconds.default(10).describe('silence after which the other side counts as gone'),
+    stepSeconds: seconds.default(120).describe('the longest a step may go without progress; ten times that while saving or sampling'),
+    maxRestarts: z.int32().min(0).default(3).describe('restarts in a row without a step beyond the last failure'),
+  })
+  .meta({ id: 'WorkerConfig' })
+
+export const pipelineConfig = z
+  .strictObject({
+    byteBudget: positiveInt.default(268_435_456).describe('bytes of batches prepared ahead; never less than one pool'),
+    noiseDtype: z.enum(['float16', 'float32']).default('float16').describe('noise on the wire'),
+  })
+  .meta({ id: 'PipelineConfig' })
+
+/** A resolved run: complete, nothing left to default. It crosses the wire, and is written as config.json. */
+export const trainConfig = z
+  .strictObject({
+    dataset: datasetConfig,
+    objective: ddimObjective.prefault({ kind: 'ddim' }),
+    assignment: assignmentConfig,
+    network: networkConfig,
+    optimizer: optimizerConfig.prefault({}),
+    ema: emaConfig.prefault({}),
+    sampling: samplingConfig.prefault({}),
+    checkpoint: checkpointConfig.prefault({}),
+    worker: workerConfig.prefault({}),
+    pipeline: pipelineConfig.prefault({}),
+    globalBatchSize: positiveInt.default(128).describe('images per optimiser step over all devices, never per device'),
+    maxTrainSteps: positiveInt.default(2000),
+    seed: z.uint32().default(0),
+    outputDir: z.string().min(1).describe('the run folder'),
+  })
+  .meta({ id: 'TrainConfig' })
+
+export type TrainConfig = z.infer<typeof trainConfig>
+export type AssignmentConfig = TrainConfig['assignment']
+export type DatasetConfig = TrainConfig['dataset']

@@ -1,0 +1,10 @@
+/** Everything that can be said between the orchestrator, its workers and a run folder. */
+export * from './version.ts'
+export * from './tensor.ts'
+export * from './config.ts'
+export * from './resolve.ts'
+export * from './command.ts'
+export * from './event.ts'
+export * from './batch.ts'
+export * from './run-event.ts'
+export * from './run-manifest.ts'

@@ -1,0 +1,139 @@
+/** From what a user wrote to a complete config, or one clear error per field. */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { NETWORK_PRESETS, trainConfig, type TrainConfig } from './config.ts'
+
+type RawInput = z.input<typeof trainConfig>
+type OptionalKey<T, K extends PropertyKey> = T extends unknown ? Omit<T, K & keyof T> & Partial<Pick<T, K & keyof T>> : never
+
+/** What a user writes: every field with a default may be left out. */
+export type TrainConfigInput = Omit<RawInput, 'assignment' | 'network'> & {
+  assignment?: OptionalKey<RawInput['assignment'], 'poolSize'>
+  network?: Partial<RawInput['network']>
+}
+
+/** One thing wrong with a config: where, and what was expected and came. */
+export interface ConfigProblem {
+  readonly path: string
+  readonly message: string
+}
+
+export type ResolveResult = { readonly config: TrainConfig } | { readonly problems: readonly ConfigProblem[] }
+
+/** Fills defaults and presets and checks every field and combination that can be checked without the data. */
+export function resolveConfig(input: unknown): ResolveResult {
+  const parsed = trainConfig.safeParse(fillIn(input), { reportInput: true })
+  if (!parsed.success) return { problems: parsed.error.issues.flatMap(describeIssue) }
+  const problems = checkCombinations(parsed.data)
+  return problems.length > 0 ? { problems } : { config: parsed.data }
+}
+
+/** SHA-256 (hex) of what decides the result of training: not where it is written, how far it goes, or how it is watched. */
+export function hashConfig(config: TrainConfig): string {
+  const { outputDir, maxTrainSteps, sampling, checkpoint, worker, pipeline, ...identity } = config
+  const canonical = { ...identity, noiseDtype: pipeline.noiseDtype, device: worker.device }
+  return createHash('sha256').update(canonicalJson(canonical)).digest('hex')
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    isRecord(item) ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1))) : item,
+  )
+}
+
+/** Defaults that depend on another field: the preset behind a network, the batch behind a pool. */
+function fillIn(input: unknown): unknown {
+  if (!isRecord(input)) return input
+  const assignment = input['assignment'] ?? { kind: 'quantized' }
+  const network = input['network'] ?? {}
+  const preset = isRecord(network) ? (network['preset'] ?? 'tiny') : 'tiny'
+  const poolSize = input['globalBatchSize'] ?? trainConfig.shape.globalBatchSize.parse(undefined)
+  const presetValues = NETWORK_PRESETS[preset as keyof typeof NETWORK_PRESETS] ?? NETWORK_PRESETS.tiny
+  return {
+    ...input,
+    assignment: isRecord(assignment) ? { poolSize: typeof poolSize === 'number' ? poolSize : 1, ...assignment } : assignment,
+    network: isRecord(network) ? { ...presetValues, ...network, preset } : network,
+  }
+}
+
+function checkCombinations(config: TrainConfig): ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  const expect = (holds: boolean, path: string, message: string): void => {
+    if (!holds) problems.push({ path, message })
+  }
+  const { assignment, network, globalBatchSize, objective, sampling, ema } = config
+  expect(
+    assignment.poolSize % globalBatchSize === 0,
+    'assignment.poolSize',
+    `expected a multiple of globalBatchSize (${globalBatchSize}), got ${assignment.poolSize}`,
+  )
+  expect(
+    sampling.numInferenceSteps <= objective.numTrainTimesteps,
+    'sampling.numInferenceSteps',
+    `expected at most objective.numTrainTimesteps (${objective.numTrainTimesteps}), got ${sampling.numInferenceSteps}`,
+  )
+  expect(
+    objective.betaStart < objective.betaEnd,
+    'objective.betaStart',
+    `expected less than objective.betaEnd (${objective.betaEnd}), got ${objective.betaStart}`,
+  )
+  expect(ema.minDecay <= ema.decay, 'ema.minDecay', `expected at most ema.decay (${ema.decay}), got ${ema.minDecay}`)
+  const numBlocks = network.blockOutChannels.length
+  for (const field of ['downBlockTypes', 'upBlockTypes'] as const) {
+    expect(
+      network[field].length === numBlocks,
+      `network.${field}`,
+      `expected ${numBlocks} blocks, one for each of network.blockOutChannels, got ${network[field].length}`,
+    )
+  }
+  network.blockOutChannels.forEach((channels, level) => {
+    expect(
+      channels % network.normNumGroups === 0,
+      `network.blockOutChannels[${level}]`,
+      `expected a multiple of network.normNumGroups (${network.normNumGroups}), got ${channels}`,
+    )
+  })
+  return problems
+}
+
+function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
+  const path = formatPath(issue.path)
+  const got = `got ${show(issue.input)}`
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ path: formatPath([...issue.path, key]), message: 'unknown key' }))
+    case 'invalid_value':
+      return [{ path, message: `expected ${listOf(issue.values)}, ${got}` }]
+    case 'invalid_union': {
+      const options = (issue as { options?: readonly unknown[] }).options
+      const value = isRecord(issue.input) ? issue.input[String(issue.path.at(-1))] : issue.input
+      return [{ path, message: options ? `expected ${listOf(options)}, got ${show(value)}` : `${issue.message}, ${got}` }]
+    }
+    case 'invalid_type':
+      return [{ path, message: `expected ${issue.expected}, ${got}` }]
+    case 'too_small':
+      return [{ path, message: `expected ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}, ${got}` }]
+    case 'too_big':
+      return [{ path, message: `expected ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}, ${got}` }]
+    default:
+      return [{ path, message: `${issue.message}, ${got}` }]
+  }
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path.map((part, at) => (typeof part === 'number' ? `[${part}]` : `${at > 0 ? '.' : ''}${String(part)}`)).join('') || '(config)'
+}
+
+function listOf(values: readonly unknown[]): string {
+  return values.length === 1 ? show(values[0]) : `one of ${values.map(show).join(', ')}`
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  return typeof value === 'string' ? `'${value}'` : String(value)
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

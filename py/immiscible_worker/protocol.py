@@ -1,0 +1,259 @@
+"""GENERATED from protocol/*.ts by `npm run protocol`; do not edit."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+PROTOCOL_VERSION = 1
+PREFIX_BYTES = 64
+PREFIX_MAGIC = b"IMSC"
+UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
+DTYPE_BYTES = {"uint8": 1, "int32": 4, "float16": 2, "float32": 4}
+
+
+class DatasetConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    kind: Literal["digits"]
+    horizontal_flip: bool
+
+
+class DdimObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ddim"):
+    prediction_type: Literal["epsilon"]
+    num_train_timesteps: Annotated[int, Meta(ge=1, le=2147483647)]
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+    beta_start: Annotated[float, Meta(gt=0, lt=1)]
+    beta_end: Annotated[float, Meta(gt=0, lt=1)]
+
+
+class IndependentAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="independent"):
+    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+
+
+class LinearAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="linear"):
+    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+
+
+class QuantizedAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="quantized"):
+    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    tolerance: Annotated[float, Meta(ge=0, le=1)]
+
+
+class CustomAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="custom"):
+    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    name: Annotated[str, Meta(min_length=1)]
+
+
+AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | CustomAssignment
+
+
+class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    preset: Literal["tiny"]
+    block_out_channels: Annotated[list[Annotated[int, Meta(ge=1, le=2147483647)]], Meta(min_length=1)]
+    layers_per_block: Annotated[int, Meta(ge=1, le=2147483647)]
+    down_block_types: Annotated[list[Literal["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]], Meta(min_length=1)]
+    up_block_types: Annotated[list[Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]], Meta(min_length=1)]
+    attention_head_dim: Annotated[int, Meta(ge=1, le=2147483647)]
+    norm_num_groups: Annotated[int, Meta(ge=1, le=2147483647)]
+    dropout: Annotated[float, Meta(ge=0, lt=1)]
+
+
+class OptimizerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    kind: Literal["adamw"]
+    learning_rate: Annotated[float, Meta(gt=0)]
+    lr_scheduler: Literal["constant_with_warmup"]
+    lr_warmup_steps: Annotated[int, Meta(ge=0, le=2147483647)]
+    adam_beta1: Annotated[float, Meta(ge=0, lt=1)]
+    adam_beta2: Annotated[float, Meta(ge=0, lt=1)]
+    adam_weight_decay: Annotated[float, Meta(ge=0)]
+    adam_epsilon: Annotated[float, Meta(gt=0)]
+    max_grad_norm: Annotated[float, Meta(gt=0)]
+
+
+class EmaConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    decay: Annotated[float, Meta(ge=0, lt=1)]
+    min_decay: Annotated[float, Meta(ge=0, lt=1)]
+
+
+class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    every_steps: Annotated[int, Meta(ge=0, le=2147483647)]
+    num_images: Annotated[int, Meta(ge=1, le=4096)]
+    num_inference_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    seed: Annotated[int, Meta(ge=0, le=4294967295)]
+
+
+class CheckpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    every_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    total_limit: Annotated[int, Meta(ge=1, le=2147483647)]
+
+
+class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    device: Literal["auto", "cuda", "mps", "cpu"]
+    num_threads: Annotated[int, Meta(ge=0, le=2147483647)]
+    start_seconds: Annotated[float, Meta(gt=0)]
+    lease_seconds: Annotated[float, Meta(gt=0)]
+    step_seconds: Annotated[float, Meta(gt=0)]
+    max_restarts: Annotated[int, Meta(ge=0, le=2147483647)]
+
+
+class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    byte_budget: Annotated[int, Meta(ge=1, le=2147483647)]
+    noise_dtype: Literal["float16", "float32"]
+
+
+class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    dataset: DatasetConfig
+    objective: DdimObjective
+    assignment: AssignmentConfig
+    network: NetworkConfig
+    optimizer: OptimizerConfig
+    ema: EmaConfig
+    sampling: SamplingConfig
+    checkpoint: CheckpointConfig
+    worker: WorkerConfig
+    pipeline: PipelineConfig
+    global_batch_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    max_train_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    seed: Annotated[int, Meta(ge=0, le=4294967295)]
+    output_dir: Annotated[str, Meta(min_length=1)]
+
+
+class DatasetInfo(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    sha256: str
+    num_images: Annotated[int, Meta(ge=1, le=2147483647)]
+    image_shape: Annotated[list[Annotated[int, Meta(ge=1, le=2147483647)]], Meta(min_length=3, max_length=3)]
+    num_classes: Annotated[int, Meta(ge=0, le=2147483647)]
+
+
+class Welcome(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="welcome"):
+    run_folder: str
+    config_hash: str
+    config: TrainConfig
+    dataset: DatasetInfo
+
+
+class Reject(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="reject"):
+    code: str
+    message: str
+
+
+class Stop(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="stop"):
+    pass
+
+
+class Ping(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ping"):
+    pass
+
+
+Command = Welcome | Reject | Stop | Ping
+
+
+class Hello(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="hello"):
+    protocol_version: Annotated[int, Meta(ge=-2147483648, le=2147483647)]
+    run_id: str
+    generation: Annotated[int, Meta(ge=0, le=2147483647)]
+    rank: Annotated[int, Meta(ge=0, le=2147483647)]
+    token: str
+    config_hash: str
+    pid: Annotated[int, Meta(ge=-2147483648, le=2147483647)]
+
+
+class Attach(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="attach"):
+    token: str
+
+
+class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    python: str
+    torch: str
+    diffusers: str
+    device: str
+    cpu_capability: str
+    num_threads: Annotated[int, Meta(ge=1, le=2147483647)]
+    platform: str
+
+
+class Ready(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ready"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    resumed_from: str | None
+    num_parameters: Annotated[int, Meta(ge=0, le=4294967295)]
+    fingerprint: Fingerprint
+    warnings: list[str]
+
+
+class Credit(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="credit"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+
+
+class StepDone(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="stepDone"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    loss: float | None
+    grad_norm: float | None
+    learning_rate: float
+    ema_decay: float
+    train_ms: Annotated[float, Meta(ge=0)]
+    wait_ms: Annotated[float, Meta(ge=0)]
+    stage_ms: Annotated[float, Meta(ge=0)]
+    batch_sha256: str
+
+
+class Sampled(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="sampled"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    path: str
+    duration_ms: Annotated[float, Meta(ge=0)]
+
+
+class Saved(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="saved"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    path: str
+    state_sha256: str
+    duration_ms: Annotated[float, Meta(ge=0)]
+
+
+class Heartbeat(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="heartbeat"):
+    phase: Literal["starting", "waiting", "training", "sampling", "saving", "ending"]
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    age_ms: Annotated[float, Meta(ge=0)]
+
+
+class Warning(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="warning"):
+    code: str
+    message: str
+
+
+class Stopped(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="stopped"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    checkpoint: str | None
+    state_sha256: str
+    pipeline: str | None
+
+
+class Failed(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="failed"):
+    code: str
+    message: str
+    traceback: str
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    is_retryable: bool
+
+
+Event = Hello | Attach | Ready | Credit | StepDone | Sampled | Saved | Heartbeat | Warning | Stopped | Failed
+
+
+class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    dtype: Literal["uint8", "int32", "float16", "float32"]
+    shape: list[Annotated[int, Meta(ge=0, le=2147483647)]]
+    byte_length: Annotated[int, Meta(ge=0, le=4294967295)]
+    crc32: Annotated[int, Meta(ge=0, le=4294967295)]
+
+
+class BatchHeader(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="batch"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    epoch: Annotated[int, Meta(ge=0, le=4294967295)]
+    num_images: Annotated[int, Meta(ge=1, le=2147483647)]
+    tensors: list[TensorSpec]
+
+
+class Protocol(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    command: Command
+    event: Event
+    batch_header: BatchHeader
+

@@ -1,0 +1,46 @@
+/** The strategy contract: which noise goes with which image. */
+
+/**
+ * A batch as rows of numbers. An element means `data[row * dims + d] * scale + offset`.
+ * Pixels come as int8 (pixel - 128; scale 1/127.5, offset 0.5/127.5, so that they span [-1, 1]); noise and float images as float32 (scale 1, offset 0).
+ */
+export interface Matrix {
+  readonly data: Int8Array | Float32Array
+  readonly rows: number
+  readonly dims: number
+  readonly scale: number
+  readonly offset: number
+}
+
+/** Where a pool stands in the run. Arrays have one entry per image of the pool. */
+export interface PoolContext {
+  readonly epoch: number
+  /** Global sample number of the first image: its place in the endless sequence of samples of this run. */
+  readonly firstSample: number
+  /** Which image of the data set each row is. */
+  readonly sampleIndices: Int32Array
+  /** 1 where the row is mirrored. */
+  readonly flips: Uint8Array
+  readonly labels?: Int32Array
+}
+
+/** What a strategy knows about its own answer. */
+export interface AssignmentReport {
+  /** Certified bound on the missed share of the optimal gain: (optimum - reached) / (optimum - identity) is at most this. */
+  readonly dualGap?: number
+}
+
+export interface AssignmentStrategy {
+  readonly name: string
+  /** Noise rows drawn per image: 1 for permutations, k for nearest-of-k. */
+  readonly candidatesPerImage: number
+  /** -1: the assigned noise is negated before it is sent (the paper's non-OT ablation). */
+  readonly noiseSign?: 1 | -1
+  /** Which noise each row is: the Philox counter of row j. Default: `(firstSample * candidatesPerImage) + j`. */
+  noiseKeys?(pool: PoolContext, keys: BigUint64Array): void
+  /**
+   * Writes noiseIndex[i] = the row of `noise` paired with image i. Images, labels and timesteps never move.
+   * Reads its inputs, writes only `noiseIndex`; the same inputs give the same answer.
+   */
+  assign(pool: PoolContext, images: Matrix, noise: Matrix, noiseIndex: Int32Array): AssignmentReport
+}

@@ -1,0 +1,32 @@
+/** The signatures of the numeric kernels. Plain TypeScript here is the specification; a SIMD build has the same signatures and the same bits. */
+
+export interface AuctionResult {
+  /** Sum of benefit[i][columnOfRow[i]]. */
+  readonly benefit: number
+  /** Upper bound on the best possible sum, from the final prices: no permutation exceeds it. */
+  readonly bound: number
+}
+
+export interface Kernel {
+  /**
+   * Standard normal noise: row j of `out` (rows x dims, float32) is drawn from Philox4x32-10 with key (seed, 0)
+   * and counter (block, low word of keys[j], high word of keys[j], stream), by Box-Muller with polynomials in float32: no libm, the same bits everywhere.
+   */
+  normal(seed: number, stream: number, keys: BigUint64Array, dims: number, out: Float32Array): void
+  /** float32 -> float16 bits, round to nearest even. */
+  toFloat16(values: Float32Array, out: Uint16Array): void
+  /** Pixels to signed: out = pixel - 128. */
+  packPixels(pixels: Uint8Array, out: Int8Array): void
+  /** Float values to int8 by one scale for the whole array (largest magnitude -> 127); answers the scale: value ~ out * scale. */
+  packFloats(values: Float32Array, out: Int8Array): number
+  /** Noise to 7 bits: out = clamp(round(16 n), -64, 63) + 64. The offset adds a constant to each row of a cost matrix, which no assignment sees. */
+  packNoise(noise: Float32Array, out: Uint8Array): void
+  /** out[i * n + j] = images_i . noise_j, exactly, for int8 x 7-bit rows. dims <= 132,104 (int32). */
+  benefitInt8(images: Int8Array, noise: Uint8Array, n: number, dims: number, out: Int32Array): void
+  /** out[i * n + j] = -(images_i . noise_j) in float32: squared L2 up to constants of row and column. */
+  costFloat32(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
+  /** Maximises the sum of `benefit` (n x n) by a forward auction with epsilon scaling until bound - benefit <= tolerance * (benefit - identity benefit). Cold start. */
+  auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult
+  /** Minimises the sum of `cost` (n x n) exactly: Jonker-Volgenant, shortest augmenting paths. */
+  linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void
+}
