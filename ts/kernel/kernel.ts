@@ -1,4 +1,7 @@
-/** The signatures of the numeric kernels. Plain TypeScript here is the specification; a SIMD build has the same signatures and the same bits. */
+/**
+ * The signatures of the numeric kernels. Plain TypeScript here is the specification; a SIMD build has the same signatures and the same bits.
+ * Matrices are row-major. Lengths are the caller's to check; inputs are only read. A RangeError says that a value is outside of what a kernel can do.
+ */
 
 export interface AuctionResult {
   /** Sum of benefit[i][columnOfRow[i]]. */
@@ -11,22 +14,26 @@ export interface Kernel {
   /**
    * Standard normal noise: row j of `out` (rows x dims, float32) is drawn from Philox4x32-10 with key (seed, 0)
    * and counter (block, low word of keys[j], high word of keys[j], stream), by Box-Muller with polynomials in float32: no libm, the same bits everywhere.
+   * `seed` and `stream` are uint32. Which block gives which element: normal.ts. Values reach 6.76 standard deviations.
    */
   normal(seed: number, stream: number, keys: BigUint64Array, dims: number, out: Float32Array): void
   /** float32 -> float16 bits, round to nearest even. */
   toFloat16(values: Float32Array, out: Uint16Array): void
   /** Pixels to signed: out = pixel - 128. */
   packPixels(pixels: Uint8Array, out: Int8Array): void
-  /** Float values to int8 by one scale for the whole array (largest magnitude -> 127); answers the scale: value ~ out * scale. */
+  /** Float values to int8 by one scale for the whole array (largest magnitude -> 127); answers the scale: value ~ out * scale; 0 where all are zero. RangeError: a value is not finite. */
   packFloats(values: Float32Array, out: Int8Array): number
   /** Noise to 7 bits: out = clamp(round(16 n), -64, 63) + 64. The offset adds a constant to each row of a cost matrix, which no assignment sees. */
   packNoise(noise: Float32Array, out: Uint8Array): void
   /** out[i * n + j] = images_i . noise_j, exactly, for int8 x 7-bit rows. dims <= 132,104 (int32). */
   benefitInt8(images: Int8Array, noise: Uint8Array, n: number, dims: number, out: Int32Array): void
-  /** out[i * n + j] = -(images_i . noise_j) in float32: squared L2 up to constants of row and column. */
+  /** out[i * n + j] = -(images_i . noise_j) in float32, in the order of sums that cost.ts defines: half the squared L2 distance, up to constants of row and column. */
   costFloat32(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
-  /** Maximises the sum of `benefit` (n x n) by a forward auction with epsilon scaling until bound - benefit <= tolerance * (benefit - identity benefit). Cold start. */
+  /**
+   * Maximises the sum of `benefit` (n x n) by a forward auction with epsilon scaling until bound - benefit <= tolerance * (benefit - identity benefit), or
+   * as close as its integers allow. Cold start; never worse than the identity. Any int32 values will do.
+   */
   auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult
-  /** Minimises the sum of `cost` (n x n) exactly: Jonker-Volgenant, shortest augmenting paths. */
+  /** Minimises the sum of `cost` (n x n) exactly: Jonker-Volgenant, shortest augmenting paths. RangeError: a cost is not finite. */
   linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void
 }

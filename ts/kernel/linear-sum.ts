@@ -1,0 +1,179 @@
+/**
+ * Exact linear sum assignment: Jonker & Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems", Computing 38 (1987),
+ * with float64 duals. Integer costs are solved exactly; float32 costs up to the rounding of float64 sums. Ties go to the lowest index.
+ */
+
+const FREE = -1
+
+/** See `Kernel.linearSum`. O(n^3). Throws a RangeError when a cost is not finite. */
+export function linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void {
+  const rowOfColumn = new Int32Array(n).fill(FREE)
+  const columnPrice = new Float64Array(n)
+  columnOfRow.fill(FREE, 0, n)
+  reduceColumns(cost, n, columnOfRow, rowOfColumn, columnPrice)
+  const freeRows = new Int32Array(n)
+  let numFree = 0
+  for (let row = 0; row < n; row++) if (columnOfRow[row] === FREE) freeRows[numFree++] = row
+  // Two passes: the authors' choice.
+  for (let pass = 0; pass < 2; pass++) numFree = reduceRows(cost, n, freeRows, numFree, columnOfRow, rowOfColumn, columnPrice)
+  augment(cost, n, freeRows.subarray(0, numFree), columnOfRow, rowOfColumn, columnPrice)
+}
+
+/** Each column's price is its least cost; its row takes it when that row is still free. Last column first, as in the paper. */
+function reduceColumns(
+  cost: Float32Array | Int32Array,
+  n: number,
+  columnOfRow: Int32Array,
+  rowOfColumn: Int32Array,
+  columnPrice: Float64Array,
+): void {
+  const leastRow = new Int32Array(n)
+  columnPrice.fill(Infinity)
+  let check = 0
+  for (let row = 0; row < n; row++) {
+    for (let column = 0; column < n; column++) {
+      const value = cost[row * n + column]
+      check += value - value // NaN as soon as one cost is not finite
+      if (value < columnPrice[column]) {
+        columnPrice[column] = value
+        leastRow[column] = row
+      }
+    }
+  }
+  if (check !== 0) throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)
+  for (let column = n - 1; column >= 0; column--) {
+    const row = leastRow[column]
+    if (columnOfRow[row] !== FREE) continue
+    columnOfRow[row] = column
+    rowOfColumn[column] = row
+  }
+}
+
+/** Augmenting row reduction: a free row takes its best column and lowers that column's price to its second best; who had the column goes on. Answers how many stay free. */
+function reduceRows(
+  cost: Float32Array | Int32Array,
+  n: number,
+  freeRows: Int32Array,
+  numFree: number,
+  columnOfRow: Int32Array,
+  rowOfColumn: Int32Array,
+  columnPrice: Float64Array,
+): number {
+  let numLeft = 0
+  for (let at = 0; at < numFree; at++) {
+    let row = freeRows[at]
+    // Prices of floats may sink by rounding errors for very long: past n evictions the rest is left to the augmenting paths.
+    for (let evictions = 0; row !== FREE; evictions++) {
+      let best = Infinity
+      let second = Infinity
+      let bestColumn = 0
+      let secondColumn = 0
+      for (let column = 0; column < n; column++) {
+        const reduced = cost[row * n + column] - columnPrice[column]
+        if (reduced >= second) continue
+        if (reduced < best) {
+          second = best
+          secondColumn = bestColumn
+          best = reduced
+          bestColumn = column
+        } else {
+          second = reduced
+          secondColumn = column
+        }
+      }
+      const price = columnPrice[bestColumn] - (second - best)
+      const isLower = n > 1 && price < columnPrice[bestColumn]
+      if (isLower) columnPrice[bestColumn] = price
+      else if (rowOfColumn[bestColumn] !== FREE) bestColumn = secondColumn
+      const evicted = rowOfColumn[bestColumn]
+      columnOfRow[row] = bestColumn
+      rowOfColumn[bestColumn] = row
+      if (evicted !== FREE) {
+        columnOfRow[evicted] = FREE
+        if (!isLower || evictions >= n) {
+          freeRows[numLeft++] = evicted
+          break
+        }
+      }
+      row = evicted
+    }
+  }
+  return numLeft
+}
+
+/** One shortest augmenting path (Dijkstra on reduced costs) for each row that is still free. */
+function augment(
+  cost: Float32Array | Int32Array,
+  n: number,
+  freeRows: Int32Array,
+  columnOfRow: Int32Array,
+  rowOfColumn: Int32Array,
+  columnPrice: Float64Array,
+): void {
+  const distance = new Float64Array(n)
+  const previousRow = new Int32Array(n)
+  // Columns in three runs: [0, scanned) settled, [scanned, reached) at the least distance, [reached, n) beyond.
+  const columns = new Int32Array(n)
+  for (const freeRow of freeRows) {
+    for (let column = 0; column < n; column++) {
+      distance[column] = cost[freeRow * n + column] - columnPrice[column]
+      previousRow[column] = freeRow
+      columns[column] = column
+    }
+    let scanned = 0
+    let reached = 0
+    let settled = 0
+    let least = 0
+    let end = FREE
+    while (end === FREE) {
+      if (scanned === reached) {
+        settled = scanned
+        least = Infinity
+        for (let at = reached; at < n; at++) {
+          const column = columns[at]
+          const length = distance[column]
+          if (length > least) continue
+          if (length < least) {
+            least = length
+            reached = scanned
+          }
+          columns[at] = columns[reached]
+          columns[reached++] = column
+        }
+        for (let at = scanned; at < reached; at++) {
+          if (rowOfColumn[columns[at]] === FREE) {
+            end = columns[at]
+            break
+          }
+        }
+        if (end !== FREE) break
+      }
+      const through = columns[scanned++]
+      const row = rowOfColumn[through]
+      const base = cost[row * n + through] - columnPrice[through] - least
+      for (let at = reached; at < n; at++) {
+        const column = columns[at]
+        const length = cost[row * n + column] - columnPrice[column] - base
+        if (length >= distance[column]) continue
+        distance[column] = length
+        previousRow[column] = row
+        if (length > least) continue
+        if (rowOfColumn[column] === FREE) {
+          end = column
+          break
+        }
+        columns[at] = columns[reached]
+        columns[reached++] = column
+      }
+    }
+    for (let at = 0; at < settled; at++) columnPrice[columns[at]] += distance[columns[at]] - least
+    for (let column = end; ;) {
+      const row = previousRow[column]
+      const next = columnOfRow[row]
+      rowOfColumn[column] = row
+      columnOfRow[row] = column
+      if (row === freeRow) break
+      column = next
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Every random number of a run, by counter: Philox4x32-10 with key (seed, 0) and counter (block, low word, high word, stream), where the two words
+ * are usually a global sample number. Nothing is carried from one draw to the next, so any part of a run can be drawn again, alone and in any order.
+ */
+
+/** Part of every stream number: raise it when the meaning of a stream's words changes, and no old number is drawn again. */
+const STREAM_VERSION = 1
+
+/** What each stream is for. Numbers are never reused. */
+export const STREAM = {
+  /** Noise: `Kernel.normal`, keyed by noise key. */
+  noise: streamNumber(1),
+  /** Timestep, label dropout and time of a sample: `uniforms`. */
+  uniforms: streamNumber(2),
+  /** Whether a sample is mirrored: `flips`. */
+  flip: streamNumber(3),
+  /** The order of images in an epoch: `shuffledIndex`. */
+  shuffle: streamNumber(4),
+} as const
+
+function streamNumber(purpose: number): number {
+  return (STREAM_VERSION << 24) | purpose
+}
