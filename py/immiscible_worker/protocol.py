@@ -96,6 +96,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     byte_budget: Annotated[int, Meta(ge=1, le=2147483647)]
+    credits: Annotated[int, Meta(ge=1, le=2147483647)]
     noise_dtype: Literal["float16", "float32"]
 
 
@@ -221,9 +222,9 @@ class Warning(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", t
 
 class Stopped(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="stopped"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
-    checkpoint: str | None
+    checkpoint: str
     state_sha256: str
-    pipeline: str | None
+    pipeline: str
 
 
 class Failed(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="failed"):

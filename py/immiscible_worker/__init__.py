@@ -1,0 +1,1 @@
+"""The PyTorch worker of immiscible: computes gradients on batches that the orchestrator prepared."""

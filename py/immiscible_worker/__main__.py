@@ -1,0 +1,20 @@
+"""`python -m immiscible_worker`: the worker; with `sample` or `evaluate`: one tool, JSON on stdin to JSON on stdout."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code. What is not needed for an early error is imported later."""
+    if not arguments:
+        from .worker import run_worker
+
+        return run_worker()
+    from .tool import run_tool
+
+    return run_tool(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

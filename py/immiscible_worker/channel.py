@@ -1,0 +1,261 @@
+"""The worker's side of both sockets: one I/O thread that speaks, listens, and ends an orphan."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import stat
+import sys
+import threading
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal
+
+import zmq
+
+from .codec import Batch, decode_batch, decode_command, encode_message
+from .errors import EXIT_RETRYABLE, ProtocolError, UsageError
+from .protocol import PROTOCOL_VERSION, Attach, Event, Heartbeat, Hello, Ping, Reject, Stop, Welcome
+
+Phase = Literal["starting", "waiting", "training", "sampling", "saving", "ending"]
+
+_HEARTBEAT_SECONDS = 1.0
+_POLL_MS = 200
+_LAST_WORDS_MS = 2000
+_MAX_CONTROL_BYTES = 1 << 20
+_MAX_FRAME_BYTES = 1 << 30
+# High-water marks are no flow control here: credits are, and they bound what can be queued. A full queue would block
+# this thread, which must go on listening and notice when its lease is over.
+_UNLIMITED = 0
+_CLOSE = b""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the orchestrator hands to a worker before they can talk."""
+
+    control: str
+    data: str
+    token: str
+    run_id: str
+    generation: int
+    config_hash: str
+    rank: int
+    lease_seconds: float
+
+    @property
+    def identity(self) -> str:
+        """The routing identity on both sockets, new with each generation."""
+        return f"{self.run_id}.{self.generation}.{self.rank}"
+
+
+def read_environment(variables: MutableMapping[str, str]) -> Environment:
+    """Reads IMMISCIBLE_* and RANK, and takes the token out, so that no child inherits it. Raises UsageError."""
+    run_id = _variable(variables, "IMMISCIBLE_RUN_ID")
+    if not re.fullmatch(r"[0-9a-f]{32}", run_id):
+        raise UsageError(f"IMMISCIBLE_RUN_ID: expected 32 hex digits, got {run_id!r}")
+    try:
+        environment = Environment(
+            control=_variable(variables, "IMMISCIBLE_CONTROL"),
+            data=_variable(variables, "IMMISCIBLE_DATA"),
+            token=_variable(variables, "IMMISCIBLE_TOKEN"),
+            run_id=run_id,
+            generation=int(_variable(variables, "IMMISCIBLE_GENERATION")),
+            config_hash=_variable(variables, "IMMISCIBLE_CONFIG_HASH"),
+            rank=int(variables.get("RANK", "0")),
+            lease_seconds=float(_variable(variables, "IMMISCIBLE_LEASE_SECONDS")),
+        )
+    except ValueError as error:
+        raise UsageError(f"IMMISCIBLE_GENERATION, IMMISCIBLE_LEASE_SECONDS and RANK are numbers: {error}") from error
+    del variables["IMMISCIBLE_TOKEN"]
+    return environment
+
+
+def _variable(variables: Mapping[str, str], name: str) -> str:
+    value = variables.get(name)
+    if not value:
+        raise UsageError(f"{name} is not set: a worker is started by the orchestrator, see `immiscible train --help`")
+    return value
+
+
+class Channel:
+    """Both sockets, owned by one thread. The main thread sends events and takes commands and batches from a queue.
+
+    Nothing heard for a lease, stdin at its end, or another parent: the orchestrator is gone and the process ends with
+    exit code 75, saving nothing, since the last checkpoint is the truth.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        """Connects, says hello and attach, and starts the thread."""
+        self._environment = environment
+        self._lease_seconds = environment.lease_seconds
+        self._parent = os.getppid()
+        self._inbox: queue.SimpleQueue[Batch | Welcome | Reject | Stop | Exception] = queue.SimpleQueue()
+        self._progress: tuple[Phase, int, float] = ("starting", 0, time.monotonic())
+        self._stop = threading.Event()
+        self._context = zmq.Context()
+        address = f"inproc://{environment.identity}"
+        self._outbox = self._context.socket(zmq.PAIR)
+        self._outbox.setsockopt(zmq.LINGER, 0)
+        self._outbox.bind(address)
+        self._thread = threading.Thread(target=self._run, args=(address,), name="channel", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def send(self, event: Event) -> None:
+        """Queues an event for the control channel. Order is kept."""
+        self._outbox.send(encode_message(event))
+
+    def set_progress(self, phase: Phase, step: int) -> None:
+        """What the heartbeats say from now on."""
+        if (phase, step) != self._progress[:2]:
+            self._progress = (phase, step, time.monotonic())
+
+    def set_lease(self, seconds: float) -> None:
+        """How long the orchestrator may be silent from now on."""
+        self._lease_seconds = seconds
+
+    @property
+    def is_stopping(self) -> bool:
+        """A stop command has arrived."""
+        return self._stop.is_set()
+
+    def receive(self) -> Batch | Welcome | Reject | Stop:
+        """Blocks for the next batch or command. Raises what went wrong in the I/O thread (ProtocolError)."""
+        item = self._inbox.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Sends what is queued, then closes both sockets. Safe to call twice."""
+        if self._outbox.closed:
+            return
+        self._outbox.send(_CLOSE)
+        self._thread.join()
+        self._outbox.close()
+        self._context.term()
+
+    def _run(self, address: str) -> None:
+        """The I/O thread, from connecting to closing."""
+        control = self._connect(self._environment.control, _MAX_CONTROL_BYTES)
+        data = self._connect(self._environment.data, _MAX_FRAME_BYTES)
+        events = self._context.socket(zmq.PAIR)
+        events.connect(address)
+        control.send(encode_message(self._hello()))
+        data.send(encode_message(Attach(token=self._environment.token)))
+        try:
+            self._loop(control, data, events)
+        except Exception as error:
+            self._inbox.put(error)
+        finally:
+            control.setsockopt(zmq.LINGER, _LAST_WORDS_MS)
+            for socket in (control, data, events):
+                socket.close()
+
+    def _connect(self, endpoint: str, max_bytes: int) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.IDENTITY, self._environment.identity.encode())
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, _UNLIMITED)
+        socket.setsockopt(zmq.SNDHWM, _UNLIMITED)
+        socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.connect(endpoint)
+        return socket
+
+    def _loop(self, control: zmq.Socket[bytes], data: zmq.Socket[bytes], events: zmq.Socket[bytes]) -> None:
+        poller = zmq.Poller()
+        for socket in (control, data, events):
+            poller.register(socket, zmq.POLLIN)
+        stdin = _lifeline()
+        if stdin is not None:
+            poller.register(stdin, zmq.POLLIN)
+        heard_at = looked_at = time.monotonic()
+        beat_at = 0.0
+        while True:
+            ready = dict(poller.poll(_POLL_MS))
+            now = time.monotonic()
+            # A process that was suspended itself has not listened, so that time does not count as silence.
+            heard_at += max(0.0, now - looked_at - 2 * _POLL_MS / 1000)
+            looked_at = now
+            if control in ready or data in ready:
+                heard_at = now
+            if control in ready:
+                self._take_command(control.recv())
+            if data in ready:
+                self._take_batch([frame.buffer for frame in data.recv_multipart(copy=False)])
+            if events in ready:
+                message = events.recv()
+                if message == _CLOSE:
+                    return
+                control.send(message)
+            if stdin is not None and stdin in ready and not os.read(stdin, 4096):
+                _end_orphan("stdin is at its end")
+            if os.getppid() != self._parent:
+                _end_orphan("its process is gone")
+            if now - heard_at > self._lease_seconds:
+                _end_orphan(f"silent for {self._lease_seconds:g} s")
+            if now - beat_at >= _HEARTBEAT_SECONDS:
+                beat_at = now
+                phase, step, since = self._progress
+                # The main thread may have moved on since `now` was read.
+                control.send(encode_message(Heartbeat(phase=phase, step=step, age_ms=max(0.0, now - since) * 1000)))
+
+    def _take_command(self, message: bytes) -> None:
+        try:
+            command = decode_command(message)
+        except ProtocolError as error:
+            self._inbox.put(error)
+            return
+        if isinstance(command, Ping):
+            return
+        if isinstance(command, Stop):
+            self._stop.set()
+        self._inbox.put(command)
+
+    def _take_batch(self, parts: list[memoryview]) -> None:
+        try:
+            batch = decode_batch(parts, self._environment.run_id, self._environment.generation)
+        except ProtocolError as error:
+            self._inbox.put(error)
+            return
+        if batch is not None:
+            self._inbox.put(batch)
+
+    def _hello(self) -> Hello:
+        environment = self._environment
+        return Hello(
+            protocol_version=PROTOCOL_VERSION,
+            run_id=environment.run_id,
+            generation=environment.generation,
+            rank=environment.rank,
+            token=environment.token,
+            config_hash=environment.config_hash,
+            pid=os.getpid(),
+        )
+
+
+def _lifeline() -> int | None:
+    """The descriptor of stdin where its end means that the parent is gone: a pipe or a socket, no terminal or file."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return None
+    return 0 if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def _end_orphan(reason: str) -> None:
+    """Ends the process at once. No socket lingers: there is nobody to hear the last words."""
+    sys.stderr.write(f"[immiscible] [worker] the orchestrator is gone ({reason}): ending without saving\n")
+    sys.stderr.flush()
+    os._exit(EXIT_RETRYABLE)

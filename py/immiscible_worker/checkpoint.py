@@ -1,0 +1,246 @@
+"""Checkpoints: written aside, hashed, synced, renamed; what is there afterwards is whole, or it is skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import safetensors.torch
+import torch
+
+from .errors import CheckpointError, ConfigError
+from .files import TEMPORARY_PREFIX, remove_tree, replace_folder, sweep_temporary, sync_folder, write_durably
+from .protocol import Fingerprint
+from .state import TrainState, state_sha256
+
+Warn = Callable[[str], None]
+
+_MANIFEST = "manifest.json"
+_SCALARS = "scalars.json"
+_TENSOR_FILES = ("network", "ema", "optimizer")
+_FOLDER = re.compile(r"step-(\d{12})")
+
+
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file of a checkpoint must be. length: bytes."""
+
+    sha256: str
+    length: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """manifest.json: written last, so a folder without it was never finished. parent: the checkpoint trained from."""
+
+    format: Literal["immiscible-checkpoint/1"]
+    step: int
+    run_id: str
+    config_hash: str
+    files: dict[str, FileRecord]
+    state_sha256: str
+    fingerprint: Fingerprint
+    parent: str | None
+
+
+class Scalars(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """scalars.json: the state that is no tensor. The optimiser's floats are hexadecimal, so that no digit is lost."""
+
+    step: int
+    ema_updates: int
+    optimizer: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who writes: repeated in every manifest and compared at every load."""
+
+    run_id: str
+    config_hash: str
+    generation: int
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files all verify."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def save(
+    root: Path,
+    state: TrainState,
+    origin: Origin,
+    hyperparameters: Mapping[str, float],
+    parent: str | None,
+    total_limit: int,
+    warn: Warn,
+) -> Checkpoint:
+    """Writes `root/step-<12 digits>` and then removes the oldest verified ones beyond `total_limit`.
+
+    A whole checkpoint of the same state is kept as it is, anything else under that name is replaced. Raises OSError;
+    the previous checkpoints are then as they were.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / f"step-{state.step:012d}"
+    digest = state_sha256(state)
+    if target.exists():
+        try:
+            manifest = read_verified(target)[0]
+            if manifest.state_sha256 == digest:
+                return Checkpoint(target, manifest)
+        except CheckpointError as error:
+            warn(f"checkpoint {target.name} is replaced: {error}")
+    temporary = root / f"{TEMPORARY_PREFIX}{origin.generation}-{state.step}"
+    try:
+        remove_tree(temporary)
+        temporary.mkdir()
+        manifest = _write(temporary, state, digest, origin, hyperparameters, parent)
+        replace_folder(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _retain(root, target, total_limit, warn)
+    return Checkpoint(target, manifest)
+
+
+def _write(
+    folder: Path,
+    state: TrainState,
+    digest: str,
+    origin: Origin,
+    hyperparameters: Mapping[str, float],
+    parent: str | None,
+) -> Manifest:
+    scalars = Scalars(state.step, state.ema_updates, {name: value.hex() for name, value in hyperparameters.items()})
+    contents = {
+        "network.safetensors": _to_safetensors(state.network),
+        "ema.safetensors": _to_safetensors(state.ema),
+        "optimizer.safetensors": _to_safetensors(state.optimizer),
+        _SCALARS: _to_json(scalars),
+    }
+    for name, data in contents.items():
+        write_durably(folder / name, data)
+    manifest = Manifest(
+        format="immiscible-checkpoint/1",
+        step=state.step,
+        run_id=origin.run_id,
+        config_hash=origin.config_hash,
+        files={name: FileRecord(hashlib.sha256(data).hexdigest(), len(data)) for name, data in contents.items()},
+        state_sha256=digest,
+        fingerprint=origin.fingerprint,
+        parent=parent,
+    )
+    write_durably(folder / _MANIFEST, _to_json(manifest))
+    sync_folder(folder)
+    return manifest
+
+
+def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _to_json(struct: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(struct), indent=2) + b"\n"
+
+
+def _retain(root: Path, written: Path, total_limit: int, warn: Warn) -> None:
+    """Keeps the newest `total_limit` checkpoints that verify. One that does not is neither counted nor removed."""
+    verified: list[Path] = []
+    for folder in reversed(_folders(root)):
+        try:
+            if folder != written:
+                read_verified(folder)
+            verified.append(folder)
+        except CheckpointError as error:
+            warn(f"checkpoint {folder.name} is not counted: {error}")
+    try:
+        for folder in verified[total_limit:]:
+            if folder == written:
+                continue
+            # Renamed first: a folder that is half removed must not look like a damaged checkpoint.
+            doomed = root / f"{TEMPORARY_PREFIX}old-{folder.name}"
+            folder.rename(doomed)
+            remove_tree(doomed)
+    except OSError as error:
+        warn(f"an old checkpoint could not be removed: {error}")
+
+
+def load_newest(root: Path, run_id: str, config_hash: str, warn: Warn) -> tuple[Checkpoint, TrainState] | None:
+    """The highest step whose manifest, files and state verify; None where there is none. Sweeps half-written ones.
+
+    Raises ConfigError (CONFIG_MISMATCH) where it belongs to another run or config. One that does not verify is skipped
+    with a warning that names the file.
+    """
+    sweep_temporary(root)
+    for folder in reversed(_folders(root)):
+        try:
+            manifest, contents = read_verified(folder)
+            state = _to_state(manifest, contents)
+        except CheckpointError as error:
+            warn(f"checkpoint {folder.name} is skipped: {error}")
+            continue
+        for what, expected, got in (
+            ("run id", run_id, manifest.run_id),
+            ("config hash", config_hash, manifest.config_hash),
+        ):
+            if expected != got:
+                message = f"checkpoint {folder} is of another run: {what}: expected {expected}, got {got}"
+                raise ConfigError("CONFIG_MISMATCH", message)
+        return Checkpoint(folder, manifest), state
+    return None
+
+
+def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest and the files that it lists. Raises CheckpointError naming the first file that is not as listed."""
+    try:
+        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CheckpointError(f"{_MANIFEST}: {error}") from error
+    if folder.name != f"step-{manifest.step:012d}":
+        raise CheckpointError(f"{_MANIFEST}: expected the step of {folder.name}, got {manifest.step}")
+    contents: dict[str, bytes] = {}
+    for name, record in manifest.files.items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{name}: {error}") from error
+        if len(data) != record.length:
+            raise CheckpointError(f"{name}: expected {record.length} bytes, got {len(data)}")
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            raise CheckpointError(f"{name}: its SHA-256 is not that of the manifest")
+        contents[name] = data
+    return manifest, contents
+
+
+def _to_state(manifest: Manifest, contents: Mapping[str, bytes]) -> TrainState:
+    """Raises CheckpointError where the files are whole but do not hold the state whose digest the manifest has."""
+    try:
+        network, ema, optimizer = (safetensors.torch.load(contents[f"{part}.safetensors"]) for part in _TENSOR_FILES)
+        scalars = msgspec.json.decode(contents[_SCALARS], type=Scalars)
+    except (KeyError, ValueError, msgspec.DecodeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"not readable: {error}") from error
+    state = TrainState(scalars.step, network, ema, optimizer, scalars.ema_updates)
+    if scalars.step != manifest.step or state_sha256(state) != manifest.state_sha256:
+        raise CheckpointError("its tensors are not the state whose SHA-256 the manifest has")
+    return state
+
+
+def _folders(root: Path) -> list[Path]:
+    """Finished-looking checkpoints, lowest step first."""
+    if not root.is_dir():
+        return []
+    return sorted(folder for folder in root.iterdir() if folder.is_dir() and _FOLDER.fullmatch(folder.name))
+
+
+def describe_difference(saved: Fingerprint, current: Fingerprint) -> str | None:
+    """'resume is not bit-exact: torch 2.12 -> 2.13' where a checkpoint comes from another environment, else None."""
+    before, now = msgspec.to_builtins(saved), msgspec.to_builtins(current)
+    changes = [f"{field} {before[field]} -> {now[field]}" for field in before if before[field] != now[field]]
+    return f"resume is not bit-exact: {', '.join(changes)}" if changes else None

@@ -1,0 +1,73 @@
+"""Every way in which a worker may fail: a code for the orchestrator, an exit code for the shell."""
+
+EXIT_OTHER = 1
+EXIT_USAGE = 64
+EXIT_PROTOCOL = 70
+EXIT_RETRYABLE = 75
+EXIT_CONFIG = 78
+
+
+class WorkerError(Exception):
+    """One failure with its stable `code`; `is_retryable`: a new start from the last checkpoint may well succeed."""
+
+    exit_code = EXIT_OTHER
+    is_retryable = False
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UsageError(WorkerError):
+    """The process was started wrongly: an environment variable or a tool's JSON is missing or malformed."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, message: str) -> None:
+        super().__init__("USAGE", message)
+
+
+class ConfigError(WorkerError):
+    """This worker cannot do what the config says, or belongs to another run. Starting it again cannot help."""
+
+    exit_code = EXIT_CONFIG
+
+
+class ProtocolError(WorkerError):
+    """The other side said something that the protocol does not allow."""
+
+    exit_code = EXIT_PROTOCOL
+
+    def __init__(self, field: str, expected: object, got: object, code: str = "PROTOCOL") -> None:
+        super().__init__(code, f"[immiscible] [worker:codec] {field}: expected {expected}, got {got}")
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+
+class PairingError(WorkerError):
+    """The noise in the network's input or in the target is not the noise that was assigned."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("PAIRING", message)
+
+
+class NonFiniteError(WorkerError):
+    """The loss or the gradient is NaN or infinite; the step was not applied."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("NONFINITE", message)
+
+
+class CheckpointError(WorkerError):
+    """A checkpoint could not be written, or one that verifies could not be loaded."""
+
+    def __init__(self, message: str, code: str = "CHECKPOINT_FAILED") -> None:
+        super().__init__(code, message)
+
+
+class PipelineError(WorkerError):
+    """The final pipeline could not be written."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("PIPELINE_FAILED", message)

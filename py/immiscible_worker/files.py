@@ -1,0 +1,80 @@
+"""Files that are either whole or absent after a crash: write, flush, fsync, rename, fsync the folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file and waits until it is on the disk. Raises OSError."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Writes a file under a temporary name beside `path` and renames it: readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    try:
+        write_durably(temporary, data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    if os.name == "nt":
+        return  # Windows opens no folders, and orders renames by itself
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Waits until every file and folder below `folder` is on the disk."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def replace_folder(temporary: Path, target: Path) -> None:
+    """Renames a complete folder into place. What was there is moved aside first and removed last."""
+    aside = target.with_name(f"{TEMPORARY_PREFIX}old-{target.name}")
+    remove_tree(aside)
+    if target.exists():
+        target.rename(aside)
+    temporary.rename(target)
+    sync_folder(target.parent)
+    remove_tree(aside)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes a folder if it is there. Raises OSError where it is there and stays."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Removes what earlier processes left half-written. Call it only where no other process is writing."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,159 @@
+"""Confident classification: how many samples does a classifier, trained on the real images and on garbage, recognise?
+
+A plain classifier is confident about noise too, since it knows nothing but digits. This one has one class more, "none
+of them", made of noise, shuffled pixels, blends of two classes and heavily noised images, so that its confidence means
+something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import nn
+
+from .pixels import to_model_scale, to_pixels
+from .sampler import sample
+
+THRESHOLD = 0.9
+_HELD_OUT_SHARE = 0.2
+_TRAIN_STEPS = 600
+_BATCH = 64
+_LEARNING_RATE = 3e-3
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """confident_share: of samples with a class probability of at least `threshold`; untrained_share: the same from the
+    same network with fresh weights. held_out_*: on real images that the classifier never saw. per_class: confident
+    samples of each class.
+    """
+
+    confident_share: float
+    held_out_accuracy: float
+    held_out_confident_share: float
+    untrained_share: float
+    per_class: list[int]
+    threshold: float
+    num_images: int
+    seed: int
+
+
+def evaluate(
+    network: UNet2DModel,
+    scheduler: DDIMScheduler,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    num_classes: int,
+    num_images: int,
+    num_inference_steps: int,
+    seed: int,
+) -> Evaluation:
+    """Trains the classifier (seconds on a CPU), samples from `network` and counts. A function of its arguments alone.
+
+    images: uint8 [B, C, H, W]. labels: int64 [B] in 0..num_classes-1. Everything on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(images), generator=generator)
+        num_held_out = max(1, int(len(images) * _HELD_OUT_SHARE))
+        held_out, kept = order[:num_held_out], order[num_held_out:]
+        scaled = to_model_scale(images)
+        classifier = train_classifier(scaled[kept], labels[kept], num_classes, generator)
+        fresh = UNet2DModel.from_config(network.config)
+        assert isinstance(fresh, UNet2DModel)
+    samples = sample(network, scheduler, num_images, num_inference_steps, seed)
+    untrained = sample(fresh.eval().requires_grad_(False), scheduler, num_images, num_inference_steps, seed)
+    probabilities = classify(classifier, _as_seen(samples))
+    confident = probabilities.max(1).values >= THRESHOLD
+    real = classify(classifier, scaled[held_out])
+    return Evaluation(
+        confident_share=float(confident.float().mean()),
+        held_out_accuracy=float((real.argmax(1) == labels[held_out]).float().mean()),
+        held_out_confident_share=confident_share(real),
+        untrained_share=confident_share(classify(classifier, _as_seen(untrained))),
+        per_class=torch.bincount(probabilities.argmax(1)[confident], minlength=num_classes).tolist(),
+        threshold=THRESHOLD,
+        num_images=num_images,
+        seed=seed,
+    )
+
+
+def confident_share(probabilities: torch.Tensor) -> float:
+    """Share of rows whose best class reaches the threshold. probabilities: float32 [B, classes], without "none"."""
+    return float((probabilities.max(1).values >= THRESHOLD).float().mean())
+
+
+def _as_seen(samples: torch.Tensor) -> torch.Tensor:
+    """Through 8-bit pixels, as anybody would look at them."""
+    return to_model_scale(to_pixels(samples))
+
+
+def train_classifier(
+    images: torch.Tensor, labels: torch.Tensor, num_classes: int, generator: torch.Generator
+) -> nn.Module:
+    """A small convolutional classifier of `num_classes` + 1 classes, in eval mode.
+
+    images: float32 [B, C, H, W] in [-1, 1]. Weights are drawn from torch's global generator.
+    """
+    classifier = nn.Sequential(
+        nn.Conv2d(images.shape[1], 24, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(24, 48, 3, padding=1, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(48, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(64 * 16, num_classes + 1),
+    )
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=_TRAIN_STEPS)
+    for _ in range(_TRAIN_STEPS):
+        rows = torch.randint(len(images), (_BATCH,), generator=generator)
+        # Light noise, so that a faint grain in a sample does not make a digit unrecognisable.
+        grain = 0.1 * torch.rand((_BATCH, 1, 1, 1), generator=generator)
+        real = images[rows] + grain * _normal(images[rows], generator)
+        garbage = make_garbage(images, labels, _BATCH, generator)
+        inputs = torch.cat([real.clamp(-1, 1), garbage])
+        targets = torch.cat([labels[rows], torch.full((len(garbage),), num_classes)])
+        loss = nn.functional.cross_entropy(classifier(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return classifier.eval()
+
+
+def make_garbage(
+    images: torch.Tensor, labels: torch.Tensor, num_images: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Images of no class, float32 in [-1, 1]: noise, shuffled pixels, blends of two classes, heavily noised images."""
+    rows = torch.randint(len(images), (num_images,), generator=generator)
+    others = torch.randint(len(images), (num_images,), generator=generator)
+    chosen = images[rows]
+    noise = _normal(chosen, generator)
+    pixel_order = torch.rand((num_images, 1, chosen[0, 0].numel()), generator=generator).argsort(-1)
+    shuffled = chosen.flatten(2).gather(2, pixel_order.expand(-1, chosen.shape[1], -1)).view_as(chosen)
+    share = 0.35 + 0.3 * torch.rand((num_images, 1, 1, 1), generator=generator)
+    blended = share * chosen + (1 - share) * images[others]
+    # Two images of one class may blend into a good one: those become plain noise.
+    blended = torch.where((labels[rows] != labels[others]).view(-1, 1, 1, 1), blended, noise)
+    level = 0.6 + 1.2 * torch.rand((num_images, 1, 1, 1), generator=generator)
+    kinds = torch.stack([noise, shuffled, blended, chosen + level * noise])
+    kind = torch.arange(num_images) % len(kinds)
+    return kinds[kind, torch.arange(num_images)].clamp(-1, 1)
+
+
+@torch.no_grad()
+def classify(classifier: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Probabilities of the classes without "none": float32 [B, classes], rows summing to at most 1."""
+    return classifier(images).softmax(1)[:, :-1]
+
+
+def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(like.shape, generator=generator)

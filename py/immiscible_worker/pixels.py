@@ -1,0 +1,15 @@
+"""The one place where uint8 pixels become the model's scale and model output becomes pixels again."""
+
+from __future__ import annotations
+
+import torch
+
+
+def to_model_scale(images_BCHW: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    """uint8 [B, C, H, W] in 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
+    return images_BCHW.to(torch.float32) / 127.5 - 1.0
+
+
+def to_pixels(samples_BCHW: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    """float [B, C, H, W], clamped to [-1, 1], to the nearest uint8."""
+    return ((samples_BCHW.clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)

@@ -1,0 +1,291 @@
+"""The worker: receive, act, report; from hello to the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .channel import Channel, Environment, read_environment
+from .codec import Batch, check_contract, stage
+from .errors import (
+    EXIT_CONFIG,
+    EXIT_OTHER,
+    EXIT_RETRYABLE,
+    CheckpointError,
+    ConfigError,
+    PipelineError,
+    ProtocolError,
+    UsageError,
+    WorkerError,
+)
+from .protocol import Credit, Failed, Ready, Reject, Sampled, Saved, StepDone, Stop, Stopped, Warning, Welcome
+
+if TYPE_CHECKING:
+    import torch
+
+    from .checkpoint import Checkpoint, Origin
+    from .trainer import Trainer
+
+
+@dataclass
+class Run:
+    """What the loop carries. saved: the checkpoint that the state at hand descends from, or is."""
+
+    channel: Channel
+    environment: Environment
+    welcome: Welcome
+    device: torch.device
+    trainer: Trainer
+    origin: Origin
+    saved: Checkpoint | None
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.welcome.run_folder)
+
+
+def run_worker() -> int:
+    """One worker process; returns its exit code. Reads IMMISCIBLE_* from the environment."""
+    # Ctrl-C reaches the whole process group; only the orchestrator decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    try:
+        environment = read_environment(os.environ)
+    except UsageError as error:
+        log(str(error))
+        return error.exit_code
+    with Channel(environment) as channel:
+        step = [0]
+        try:
+            return _serve(channel, environment, step)
+        except Exception as error:
+            failed, exit_code = describe_failure(error, step[0])
+            log(f"{failed.code}: {failed.message}\n{failed.traceback}")
+            with contextlib.suppress(Exception):
+                channel.send(failed)
+            return exit_code
+
+
+def _serve(channel: Channel, environment: Environment, step: list[int]) -> int:
+    """The whole life. step[0] is kept at the number of updates applied, for whoever reports a failure."""
+    welcome = _receive_welcome(channel, environment)
+    if isinstance(welcome, Reject):
+        log(f"rejected: {welcome.code}: {welcome.message}")
+        return EXIT_CONFIG
+    run = _start(channel, environment, welcome)
+    config = welcome.config
+    while True:
+        step[0] = run.trainer.step
+        if run.trainer.step >= config.max_train_steps or channel.is_stopping:
+            break
+        if not _train_one(run):
+            break
+        step[0] = done = run.trainer.step
+        if done < config.max_train_steps:
+            if done % config.checkpoint.every_steps == 0:
+                _try_to_save(run)
+            if config.sampling.every_steps > 0 and done % config.sampling.every_steps == 0:
+                _write_samples(run)
+    _finish(run)
+    return 0
+
+
+def _receive_welcome(channel: Channel, environment: Environment) -> Welcome | Reject:
+    while True:
+        command = channel.receive()
+        if isinstance(command, Welcome):
+            if command.config_hash != environment.config_hash:
+                message = f"welcome's config hash: expected {environment.config_hash}, got {command.config_hash}"
+                raise ConfigError("CONFIG_MISMATCH", message)
+            channel.set_lease(command.config.worker.lease_seconds)
+            return command
+        if isinstance(command, Reject):
+            return command
+        if isinstance(command, Batch):
+            raise ProtocolError("first message", "welcome or reject", "a batch")
+
+
+def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
+    """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
+    from .checkpoint import Origin, describe_difference, load_newest
+    from .fingerprint import take_fingerprint
+    from .trainer import Trainer, configure_torch
+
+    device = configure_torch(welcome.config.worker)
+    trainer = Trainer(welcome.config, welcome.dataset, device, environment.rank)
+    fingerprint = take_fingerprint(device)
+    warnings: list[str] = []
+    loaded = load_newest(_checkpoints(welcome), environment.run_id, welcome.config_hash, warnings.append)
+    checkpoint = None
+    if loaded is not None:
+        checkpoint, state = loaded
+        trainer.load(state)
+        difference = describe_difference(checkpoint.manifest.fingerprint, fingerprint)
+        warnings += [difference] if difference else []
+    for warning in warnings:
+        log(warning)
+    origin = Origin(environment.run_id, welcome.config_hash, environment.generation, fingerprint)
+    channel.set_progress("waiting", trainer.step)
+    channel.send(
+        Ready(
+            step=trainer.step,
+            resumed_from=str(checkpoint.folder) if checkpoint else None,
+            num_parameters=trainer.num_parameters,
+            fingerprint=fingerprint,
+            warnings=warnings,
+        )
+    )
+    return Run(channel, environment, welcome, device, trainer, origin, checkpoint)
+
+
+def _train_one(run: Run) -> bool:
+    """Waits for the batch of the next step, trains on it and reports. False: stop came instead."""
+    channel, trainer = run.channel, run.trainer
+    step = trainer.step
+    channel.set_progress("waiting", step)
+    started = time.perf_counter()
+    received = channel.receive()
+    if isinstance(received, Stop):
+        return False
+    if not isinstance(received, Batch):
+        raise ProtocolError("message while training", "a batch or stop", type(received).__name__)
+    arrived = time.perf_counter()
+    channel.set_progress("training", step)
+    dataset = run.welcome.dataset
+    check_contract(received, step, run.welcome.config.global_batch_size, dataset.image_shape)
+    batch = stage(received, run.device)
+    channel.send(Credit(step=step))
+    staged = time.perf_counter()
+    metrics = trainer.train_step(batch)
+    channel.send(
+        StepDone(
+            step=step,
+            loss=metrics.loss,
+            grad_norm=metrics.grad_norm,
+            learning_rate=metrics.learning_rate,
+            ema_decay=metrics.ema_decay,
+            train_ms=metrics.train_ms,
+            wait_ms=(arrived - started) * 1000,
+            stage_ms=(staged - arrived) * 1000,
+            batch_sha256=batch.sha256,
+        )
+    )
+    return True
+
+
+def _save(run: Run) -> Checkpoint:
+    """Commits the state at hand and says saved. Raises OSError."""
+    from .checkpoint import save
+
+    run.channel.set_progress("saving", run.trainer.step)
+    started = time.perf_counter()
+    config = run.welcome.config
+    parent = run.saved.folder.name if run.saved and run.saved.manifest.step < run.trainer.step else None
+    run.saved = save(
+        _checkpoints(run.welcome),
+        run.trainer.state(),
+        run.origin,
+        run.trainer.hyperparameters(),
+        parent,
+        config.checkpoint.total_limit,
+        log,
+    )
+    duration_ms = (time.perf_counter() - started) * 1000
+    digest = run.saved.manifest.state_sha256
+    folder = str(run.saved.folder)
+    run.channel.send(Saved(step=run.trainer.step, path=folder, state_sha256=digest, duration_ms=duration_ms))
+    return run.saved
+
+
+def _try_to_save(run: Run) -> None:
+    """A periodic save. Where it fails training goes on: the previous checkpoint is still there."""
+    try:
+        _save(run)
+    except OSError as error:
+        message = f"no checkpoint at step {run.trainer.step}, the previous one stays: {error}"
+        log(message)
+        run.channel.send(Warning(code="CHECKPOINT_FAILED", message=message))
+
+
+def _write_samples(run: Run) -> None:
+    from .pixels import to_pixels
+    from .sampler import sample, write_grid
+
+    step, config = run.trainer.step, run.welcome.config.sampling
+    run.channel.set_progress("sampling", step)
+    started = time.perf_counter()
+    path = run.folder / "samples" / f"step-{step:012d}.png"
+    try:
+        network = run.trainer.ema_network()
+        scheduler = run.trainer.objective.scheduler
+        images = sample(network, scheduler, config.num_images, config.num_inference_steps, config.seed)
+        write_grid(to_pixels(images), path)
+    except OSError as error:
+        run.channel.send(Warning(code="SAMPLE_FAILED", message=f"no sample grid at step {step}: {error}"))
+        return
+    run.channel.send(Sampled(step=step, path=str(path), duration_ms=(time.perf_counter() - started) * 1000))
+
+
+def _finish(run: Run) -> None:
+    """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
+    from .card import write_card
+    from .sampler import save_pipeline
+
+    step = run.trainer.step
+    try:
+        is_saved = run.saved is not None and run.saved.manifest.step == step
+        last = run.saved if is_saved and run.saved else _save(run)
+    except OSError as error:
+        raise CheckpointError(f"the last checkpoint, of step {step}, could not be written: {error}") from error
+    if step >= run.welcome.config.max_train_steps:
+        _write_samples(run)
+    run.channel.set_progress("ending", step)
+    digest = last.manifest.state_sha256
+    pipeline = run.folder / "pipeline"
+    card = write_card(run.welcome.config, run.welcome.dataset, run.welcome.config_hash, step, digest)
+    try:
+        save_pipeline(run.trainer.ema_network(), run.trainer.objective.scheduler, pipeline, card)
+    except OSError as error:
+        raise PipelineError(f"the pipeline could not be written: {error}") from error
+    run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))
+
+
+def describe_failure(error: Exception, step: int) -> tuple[Failed, int]:
+    """The event and the exit code for whatever ended the worker."""
+    text = "".join(traceback.format_exception(error))
+    message = str(error) or type(error).__name__
+    if isinstance(error, WorkerError):
+        code, is_retryable, exit_code = error.code, error.is_retryable, error.exit_code
+    else:
+        # By name: torch may not have been imported yet, and need not be for this.
+        names = {kind.__name__ for kind in type(error).__mro__}
+        if "OutOfMemoryError" in names:
+            code, is_retryable = "OUT_OF_MEMORY", False
+        elif "AcceleratorError" in names:
+            code, is_retryable = "DEVICE", True
+        else:
+            code, is_retryable = "INTERNAL", False
+            message = f"{type(error).__name__}: {message}"
+        exit_code = EXIT_RETRYABLE if is_retryable else EXIT_OTHER
+    return Failed(code=code, message=message, traceback=text, step=step, is_retryable=is_retryable), exit_code
+
+
+def _checkpoints(welcome: Welcome) -> Path:
+    return Path(welcome.run_folder) / "checkpoints"
+
+
+def log(message: str) -> None:
+    """A plain line on stderr. stdout is never written to."""
+    sys.stderr.write(f"[immiscible] [worker] {message}\n")
+    sys.stderr.flush()

@@ -1,0 +1,86 @@
+"""A small complete config, and the digits as the orchestrator sends them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from immiscible_worker.protocol import DatasetInfo, TrainConfig
+
+_CONFIG: dict[str, Any] = {
+    "dataset": {"kind": "digits", "horizontalFlip": False},
+    "objective": {
+        "kind": "ddim",
+        "predictionType": "epsilon",
+        "numTrainTimesteps": 1000,
+        "betaSchedule": "linear",
+        "betaStart": 0.0001,
+        "betaEnd": 0.02,
+    },
+    "assignment": {"kind": "independent", "poolSize": 16},
+    "network": {
+        "preset": "tiny",
+        "blockOutChannels": [8, 16],
+        "layersPerBlock": 1,
+        "downBlockTypes": ["DownBlock2D", "AttnDownBlock2D"],
+        "upBlockTypes": ["AttnUpBlock2D", "UpBlock2D"],
+        "attentionHeadDim": 8,
+        "normNumGroups": 4,
+        "dropout": 0.1,
+    },
+    "optimizer": {
+        "kind": "adamw",
+        "learningRate": 0.001,
+        "lrScheduler": "constant_with_warmup",
+        "lrWarmupSteps": 10,
+        "adamBeta1": 0.9,
+        "adamBeta2": 0.999,
+        "adamWeightDecay": 0.0001,
+        "adamEpsilon": 1e-8,
+        "maxGradNorm": 1,
+    },
+    "ema": {"decay": 0.999, "minDecay": 0},
+    "sampling": {"everySteps": 0, "numImages": 4, "numInferenceSteps": 3, "seed": 0},
+    "checkpoint": {"everySteps": 5, "totalLimit": 2},
+    "worker": {
+        "device": "cpu",
+        "numThreads": 2,
+        "startSeconds": 60,
+        "leaseSeconds": 20,
+        "stepSeconds": 60,
+        "maxRestarts": 0,
+    },
+    "pipeline": {"byteBudget": 1000000, "credits": 2, "noiseDtype": "float16"},
+    "globalBatchSize": 16,
+    "maxTrainSteps": 8,
+    "seed": 7,
+    "outputDir": "unused",
+}
+
+
+def make_config(**sections: Any) -> TrainConfig:
+    """The small config with some fields replaced, named as on the wire: `make_config(seed=1, ema={"decay": 0})`."""
+    merged: dict[str, Any] = {}
+    for name, value in _CONFIG.items():
+        given = sections.pop(name, None)
+        merged[name] = value if given is None else {**value, **given} if isinstance(given, dict) else given
+    assert not sections, f"no such fields: {sections}"
+    return msgspec.convert(merged, TrainConfig)
+
+
+def make_dataset(images: np.ndarray[Any, Any]) -> DatasetInfo:
+    """What the orchestrator would say of these images."""
+    return DatasetInfo("digits", "d" * 64, len(images), list(images.shape[1:]), 10)
+
+
+@cache
+def digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Images uint8 [1797, 1, 8, 8] and labels int32 [1797]."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.round(np.asarray(images) * 255 / 16).astype(np.uint8)
+    return pixels.reshape(-1, 1, 8, 8), np.asarray(labels, np.int32)

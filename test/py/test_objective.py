@@ -1,0 +1,70 @@
+"""The ddim loss is the formula, draws nothing, and covers every timestep."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from example import make_config
+from immiscible_worker.objective import build_objective
+from immiscible_worker.objective.ddim import timesteps_of
+from immiscible_worker.pixels import to_model_scale, to_pixels
+
+OBJECTIVE = build_objective(make_config().objective)
+
+
+def uniforms_of(*timesteps: float) -> torch.Tensor:
+    """Rows whose timestep column is as given; the other columns must not matter."""
+    return torch.tensor([[value, 0.9, 0.1] for value in timesteps], dtype=torch.float32)
+
+
+def test_the_loss_is_the_formula_by_hand() -> None:
+    images = np.array([[-1.0, 0.5], [0.25, 1.0]], np.float32).reshape(2, 1, 1, 2)
+    noise = np.array([[0.3, -0.7], [1.1, 0.2]], np.float32).reshape(2, 1, 1, 2)
+    seen: list[Any] = []
+
+    def network(noisy_images: torch.Tensor, timesteps: torch.Tensor) -> SimpleNamespace:
+        seen.append((noisy_images, timesteps))
+        return SimpleNamespace(sample=0.5 * noisy_images)
+
+    uniforms = uniforms_of(0.25, 0.5)
+    loss, target = OBJECTIVE.loss(
+        network, torch.from_numpy(images), torch.from_numpy(noise), uniforms, OBJECTIVE.scheduler
+    )
+    kept = np.cumprod(1 - np.linspace(0.0001, 0.02, 1000))[[250, 500]].reshape(2, 1, 1, 1)
+    noisy = np.sqrt(kept) * images + np.sqrt(1 - kept) * noise
+    np.testing.assert_allclose(seen[0][0].numpy(), noisy, rtol=1e-5)
+    assert seen[0][1].tolist() == [250, 500]
+    np.testing.assert_allclose(float(loss), np.mean((0.5 * noisy - noise) ** 2), rtol=1e-5)
+    assert torch.equal(target, torch.from_numpy(noise))
+
+
+def test_timesteps_cover_0_to_the_last_and_no_more() -> None:
+    largest = float(np.nextafter(np.float32(1), np.float32(0)))
+    assert timesteps_of(uniforms_of(0.0, largest, 0.0009, 0.5), 1000).tolist() == [0, 999, 0, 500]
+    for num_timesteps in (1, 2, 10, 999, 1000, 1025, 4097):
+        centres = (np.arange(num_timesteps) + 0.5) / num_timesteps
+        expected = list(range(num_timesteps))
+        assert timesteps_of(uniforms_of(*centres), num_timesteps).tolist() == expected
+        assert timesteps_of(uniforms_of(largest), num_timesteps).tolist() == [num_timesteps - 1]
+
+
+def test_the_loss_draws_nothing_and_changes_nothing() -> None:
+    images, noise = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    before = torch.get_rng_state()
+    OBJECTIVE.loss(lambda x, _: SimpleNamespace(sample=x), images, noise, uniforms_of(0.1, 0.9), OBJECTIVE.scheduler)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(images, torch.zeros_like(images))
+    assert torch.equal(noise, torch.ones_like(noise))
+
+
+def test_pixels_become_minus_one_to_one_and_come_back() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    scaled = to_model_scale(pixels)
+    assert scaled.dtype == torch.float32
+    assert (float(scaled.min()), float(scaled.max())) == (-1.0, 1.0)
+    assert torch.equal(to_pixels(scaled), pixels)
+    assert to_pixels(torch.full((1, 1, 1, 1), 7.0)).item() == 255

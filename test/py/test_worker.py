@@ -1,0 +1,205 @@
+"""The worker process, over real sockets, with a stand-in orchestrator: from hello to every kind of end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from example import digits, make_config
+from immiscible_worker.codec import encode_batch, encode_message
+from immiscible_worker.protocol import (
+    Attach,
+    Credit,
+    Failed,
+    Hello,
+    Ready,
+    Reject,
+    Sampled,
+    Saved,
+    StepDone,
+    Stop,
+    Stopped,
+    TrainConfig,
+    Warning,
+)
+from orchestrator import (
+    CONFIG_HASH,
+    PYTHON_FOLDER,
+    RUN_ID,
+    TOKEN,
+    Orchestrator,
+    draw_batch,
+    launch,
+    make_digit_batches,
+    welcome_of,
+)
+
+IMAGES = digits()[0]
+
+
+def greet(orchestrator: Orchestrator, config: TrainConfig, folder: Path) -> Ready:
+    """From hello to ready."""
+    orchestrator.wait_for(Hello)
+    orchestrator.attach()
+    orchestrator.send(welcome_of(config, folder, IMAGES))
+    return orchestrator.wait_for(Ready)
+
+
+def test_a_run_with_a_kill_in_it_ends_as_one_without(tmp_path: Path) -> None:
+    config = make_config(sampling={"everySteps": 3})
+    make_batch = make_digit_batches(config, IMAGES)
+
+    with launch() as first:
+        ready = greet(first, config, tmp_path / "straight")
+        assert (ready.step, ready.resumed_from, ready.warnings) == (0, None, [])
+        first.serve(ready, make_batch, config.max_train_steps)
+        assert first.exit_code() == 0
+        assert first.heard[0][0] == f"{RUN_ID}.0.0"
+        assert encode_message(Attach(TOKEN)) in [message for _, message in first.heard]
+    order = [(type(event).__name__, getattr(event, "step", None)) for event in first.events[2:]]
+    middle = [("Credit", 4), ("StepDone", 4), ("Saved", 5), ("Credit", 5), ("StepDone", 5), ("Sampled", 6)]
+    assert order[order.index(("Credit", 4)) :][: len(middle)] == middle
+    assert order[-3:] == [("Saved", 8), ("Sampled", 8), ("Stopped", 8)]
+    [stopped] = first.of(Stopped)
+    assert Path(stopped.pipeline, "model_index.json").is_file()
+    assert all(Path(event.path).is_file() for event in first.of(Sampled))
+    assert {beat.phase for beat in first.heartbeats} >= {"starting"}
+
+    with launch() as killed:
+        ready = greet(killed, config, tmp_path / "killed")
+        for step in range(7):
+            killed.send_batch(make_batch(step))
+        while killed.wait_for(StepDone).step < 6:
+            pass
+        killed.process.kill()
+    with launch(generation=1) as second:
+        ready = greet(second, config, tmp_path / "killed")
+        assert ready.step == 5, "two steps are replayed"
+        assert ready.resumed_from == str(tmp_path / "killed" / "checkpoints" / "step-000000000005")
+        second.send_batch(make_batch(5))  # of generation 0: dropped
+        second.serve(ready, make_digit_batches(config, IMAGES, generation=1), config.max_train_steps)
+        assert second.exit_code() == 0
+    assert second.of(Stopped)[0].state_sha256 == stopped.state_sha256
+    hashes = {event.step: event.batch_sha256 for event in first.of(StepDone)}
+    assert all(hashes[event.step] == event.batch_sha256 for event in killed.of(StepDone) + second.of(StepDone))
+    assert [path.name for path in (tmp_path / "killed").rglob(".tmp-*")] == []
+
+
+def test_stop_saves_and_the_credit_comes_before_the_step_is_done(tmp_path: Path) -> None:
+    config = make_config(maxTrainSteps=1000)
+    with launch() as worker:
+        ready = greet(worker, config, tmp_path)
+        make_batch = make_digit_batches(config, IMAGES)
+        worker.send_batch(make_batch(0))
+        assert worker.wait_for(Credit).step == ready.step == 0
+        assert worker.wait_for(StepDone).step == 0
+        # Waiting for a batch that does not come: stop ends that too. Ctrl-C is the orchestrator's business.
+        os.kill(worker.process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        worker.send(Stop())
+        stopped = worker.wait_for(Stopped)
+        assert worker.exit_code() == 0
+    assert stopped.step == 1
+    assert [event.state_sha256 for event in worker.of(Saved)] == [stopped.state_sha256]
+    assert Path(stopped.checkpoint, "manifest.json").is_file()
+    assert Path(stopped.pipeline, "README.md").is_file()
+    assert worker.of(Sampled) == []
+
+
+def test_a_failing_save_is_a_warning_while_training_and_a_failure_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    config = make_config(checkpoint={"everySteps": 1}, maxTrainSteps=2)
+    with launch() as worker:
+        worker.serve(greet(worker, config, tmp_path), make_digit_batches(config, IMAGES), 2)
+        assert worker.exit_code() == 1
+    assert [event.code for event in worker.of(Warning)] == ["CHECKPOINT_FAILED"]
+    assert len(worker.of(StepDone)) == 2
+    [failed] = worker.of(Failed)
+    assert (failed.code, failed.step, failed.is_retryable) == ("CHECKPOINT_FAILED", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("plant", "code", "exit_code"),
+    [
+        (lambda c: make_digit_batches(c, IMAGES)(1), "WRONG_STEP", 70),
+        (
+            lambda c: encode_batch(
+                RUN_ID, 0, 0, 0, [(n, a * np.inf if n == "noise" else a) for n, a in draw_batch(c, IMAGES, 0)]
+            ),
+            "NONFINITE",
+            1,
+        ),
+    ],
+)
+def test_a_bad_batch_ends_the_worker_with_its_code(tmp_path: Path, plant: object, code: str, exit_code: int) -> None:
+    assert callable(plant)
+    config = make_config()
+    with launch() as worker:
+        greet(worker, config, tmp_path)
+        worker.send_batch(plant(config))
+        failed = worker.wait_for(Failed)
+        assert worker.exit_code() == exit_code
+    assert (failed.code, failed.is_retryable, failed.step) == (code, False, 0)
+    assert "Traceback" in failed.traceback
+
+
+def test_a_rejected_worker_ends_with_78_before_it_imports_torch(tmp_path: Path) -> None:
+    with launch() as worker:
+        worker.wait_for(Hello)
+        worker.send(Reject("VERSION", "another version"))
+        assert worker.exit_code(5) == 78
+        assert "VERSION: another version" in worker.stderr.read_text()
+
+
+def test_a_welcome_to_another_config_is_refused(tmp_path: Path) -> None:
+    with launch({"IMMISCIBLE_CONFIG_HASH": "f" * 64}) as worker:
+        assert worker.wait_for(Hello).config_hash == "f" * 64
+        worker.send(welcome_of(make_config(), tmp_path, IMAGES))
+        failed = worker.wait_for(Failed)
+        assert worker.exit_code() == 78
+    assert failed.code == "CONFIG_MISMATCH"
+    assert CONFIG_HASH in failed.message
+
+
+def test_a_silent_orchestrator_is_left_after_the_lease() -> None:
+    with launch(lease_seconds=1) as worker:
+        worker.wait_for(Hello)
+        silent_since = time.monotonic()
+        worker.next_event(timeout=10, is_pinging=False)
+        assert worker.exit_code(5) == 75
+        assert time.monotonic() - silent_since < 3
+        assert "ending without saving" in worker.stderr.read_text()
+
+
+def test_the_end_of_stdin_is_the_end_of_the_worker() -> None:
+    with launch() as worker:
+        worker.wait_for(Hello)
+        assert worker.process.stdin is not None
+        worker.process.stdin.close()
+        assert worker.exit_code(5) == 75
+
+
+def test_sigusr1_writes_every_stack(tmp_path: Path) -> None:
+    with launch() as worker:
+        worker.wait_for(Hello)
+        worker.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while "channel.py" not in worker.stderr.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "worker.py" in worker.stderr.read_text()
+        assert worker.process.poll() is None
+
+
+def test_a_worker_started_by_hand_says_what_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "immiscible_worker"], cwd=PYTHON_FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 64
+    assert "IMMISCIBLE_RUN_ID is not set" in done.stderr
