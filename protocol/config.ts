@@ -140,6 +140,7 @@ export const workerConfig = z
 export const pipelineConfig = z
   .strictObject({
     byteBudget: positiveInt.default(268_435_456).describe('bytes of batches prepared ahead; never less than one pool'),
+    credits: positiveInt.default(2).describe('batches sent to a worker that it has not staged yet'),
     noiseDtype: z.enum(['float16', 'float32']).default('float16').describe('noise on the wire'),
   })
   .meta({ id: 'PipelineConfig' })

@@ -102,9 +102,9 @@ export const stopped = z
   .strictObject({
     kind: z.literal('stopped'),
     step: z.uint32().describe('optimiser updates applied'),
-    checkpoint: z.string().nullable().describe('folder; null where the last save failed'),
+    checkpoint: z.string().describe('folder'),
     stateSha256: z.string(),
-    pipeline: z.string().nullable().describe('folder'),
+    pipeline: z.string().describe('folder'),
   })
   .meta({ id: 'Stopped' })
   .describe('last words of a worker that ends well')

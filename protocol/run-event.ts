@@ -30,6 +30,7 @@ export const runEvent = z
       state: z.enum(['starting', 'ready', 'gone']),
       generation: z.int32(),
       step: z.int32().nullable().describe('first step (ready), last step heard of (gone)'),
+      pid: z.int32().nullable().describe('null: starting'),
       message: z.string(),
     }),
     z.strictObject({

@@ -35,7 +35,7 @@ export class ConfigError extends ImmiscibleError {
 
 /** What a worker said before it ended: Python's own message and traceback. */
 export class WorkerError extends ImmiscibleError {
-  override readonly name = 'WorkerError'
+  override readonly name: string = 'WorkerError'
   readonly traceback: string
 
   constructor(code: 'WORKER_FAILED' | 'WORKER_GONE', message: string, traceback = '', options?: ErrorOptions) {

@@ -1,0 +1,255 @@
+/** The house rules, read from the sources: who may import whom, how long a file may be, what is public, what must not be there. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readWorkerRequirements } from '../../ts/worker/requirements.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+type Sources = Readonly<Record<string, string>>
+
+const sources: Sources = Object.fromEntries(
+  ['ts', 'protocol', 'py']
+    .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)))
+    .filter((file) => /\.(ts|mjs|py)$/.test(file) && !file.includes('node_modules'))
+    .map((file) => [file.replaceAll('\\', '/'), readFileSync(join(ROOT, file), 'utf8')]),
+)
+
+/** What each room may import, as rooms; its own files always. `types` = only with `import type`. */
+const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly string[] }>> = {
+  protocol: { may: [] },
+  'ts/errors.ts': { may: [] },
+  'ts/process.ts': { may: ['ts/errors.ts'] },
+  'ts/kernel': { may: [] },
+  'ts/random': { may: ['ts/kernel'] },
+  'ts/dataset': { may: ['ts/kernel', 'ts/random', 'ts/errors.ts'], types: ['protocol'] },
+  'ts/assignment': { may: ['ts/kernel', 'ts/random', 'ts/errors.ts'], types: ['protocol'] },
+  'ts/pipeline': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
+  'ts/worker': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts'] },
+  'ts/python': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts'] },
+  'ts/report': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts'] },
+  'ts/cli': { may: ['ts/index.ts'] },
+  'ts/recipe': { may: ['ts/index.ts'] },
+  'ts/bootstrap': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/worker'] },
+}
+/** The files directly in ts/ that join the rooms (train.ts and its like): all but what stands on top of them. */
+const ABOVE = ['ts/index.ts', 'ts/cli', 'ts/recipe', 'ts/bootstrap']
+
+/** Each outside package has one file (zod and commander: one room). */
+const PACKAGES: Readonly<Record<string, RegExp>> = {
+  zod: /^protocol\//,
+  zeromq: /^ts\/worker\/channel\.ts$/,
+  msgpackr: /^ts\/worker\/codec\.ts$/,
+  execa: /^ts\/process\.ts$/,
+  pythonia: /^ts\/python\/[\w-]+\.ts$/,
+  commander: /^ts\/cli\//,
+}
+
+interface Import {
+  readonly target: string
+  readonly isType: boolean
+}
+
+function readImports(source: string): Import[] {
+  const statements = source.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'/gm)
+  const dynamic = source.matchAll(/\bimport\(\s*'([^']+)'|new URL\(\s*'(\.[^']*\.ts)'/g)
+  return [
+    ...[...statements].map(([, type, target]) => ({ target: target, isType: type !== undefined })),
+    ...[...dynamic].map(([, module, url]) => ({ target: module ?? url, isType: false })),
+  ]
+}
+
+function roomOf(file: string): string {
+  if (file.startsWith('protocol/')) return 'protocol'
+  const [, second = ''] = file.split('/')
+  return `ts/${second}`
+}
+
+function findTypeScriptViolations(files: Sources): string[] {
+  const violations: string[] = []
+  const usersOf = new Map<string, Set<string>>()
+  for (const [file, source] of Object.entries(files).filter(([name]) => /\.(ts|mjs)$/.test(name))) {
+    const room = roomOf(file)
+    for (const { target, isType } of readImports(source)) {
+      if (target.startsWith('node:')) {
+        if (room === 'ts/kernel' && !file.startsWith('ts/kernel/simd')) violations.push(`${file}: the kernel imports ${target}`)
+      } else if (target.startsWith('.')) {
+        const other = roomOf(normalize(join(dirname(file), target)).replaceAll('\\', '/'))
+        const rules = ROOMS[room]
+        const isAllowed =
+          other === room ||
+          (rules ? rules.may.includes(other) || (isType && rules.types?.includes(other)) : file === 'ts/index.ts' || !ABOVE.includes(other))
+        if (!isAllowed) violations.push(`${file}: ${room} may not import ${other}${isType ? '' : ' (a value)'}`)
+      } else {
+        const name = target.split('/')[0]
+        if (!PACKAGES[name]?.test(file)) violations.push(`${file}: ${name} may not be imported here`)
+        usersOf.set(name, (usersOf.get(name) ?? new Set()).add(file))
+      }
+    }
+  }
+  for (const name of ['zeromq', 'msgpackr', 'execa', 'pythonia']) {
+    const users = usersOf.get(name) ?? new Set()
+    if (users.size > 1) violations.push(`${name} is imported in ${[...users].join(', ')}: expected one file`)
+  }
+  return violations
+}
+
+function findPythonViolations(files: Sources): string[] {
+  const violations: string[] = []
+  for (const [file, source] of Object.entries(files).filter(([name]) => name.startsWith('py/immiscible_worker/'))) {
+    const name = file.slice('py/immiscible_worker/'.length)
+    const isMath = /^(objective\/.*|network|sampler|metric)(\.py)?$/.test(name)
+    const modules = [...source.matchAll(/^\s*(?:from\s+([\w.]+)\s+import|import\s+([\w., ]+))/gm)].flatMap(
+      ([, from, plain]) => from ?? plain.split(',').map((part) => part.trim().split(' ')[0]),
+    )
+    for (const module of modules) {
+      const leaf = module.split('.').find((part) => part !== '' && part !== 'immiscible_worker') ?? ''
+      if (isMath && ['zmq', 'msgspec', 'channel', 'codec'].includes(leaf)) violations.push(`${file}: knows ${module}`)
+      if (name !== 'codec.py' && ['struct', 'zlib', 'binascii'].includes(leaf))
+        violations.push(`${file}: only codec.py knows bytes, not ${module}`)
+      if (name !== 'channel.py' && leaf === 'zmq') violations.push(`${file}: only channel.py knows zmq`)
+      if (['pickle', 'marshal', 'shelve', 'dill', 'cloudpickle'].includes(leaf)) violations.push(`${file}: imports ${module}`)
+    }
+  }
+  return violations
+}
+
+function findForbiddenCode(files: Sources): string[] {
+  const forbidden =
+    /\bpickle\.|(?<!safetensors\.)\btorch\.(?:load|save)\(|(?<![.\w])eval\(|(?<![.\w])exec\(|\bshell: true|\bshell=True|\bos\.system\(/
+  return Object.entries(files).flatMap(([file, source]) => {
+    const found = forbidden.exec(source)
+    return found ? [`${file}: ${found[0]}`] : []
+  })
+}
+
+function findLongFiles(files: Sources): string[] {
+  return Object.entries(files).flatMap(([file, source]) => {
+    const limit = file.endsWith('.py') ? 400 : 300
+    const numLines = source.split('\n').length - 1
+    return numLines > limit && !isGenerated(source) ? [`${file}: ${numLines} lines, expected at most ${limit}`] : []
+  })
+}
+
+function findSilentFiles(files: Sources): string[] {
+  return Object.entries(files).flatMap(([file, source]) => {
+    const first = source.split('\n').find((line) => line !== '' && !line.startsWith('#!')) ?? ''
+    return source !== '' && !/^(\/\*\*|""")/.test(first) ? [`${file}: the first line does not say why the file is there`] : []
+  })
+}
+
+const isGenerated = (source: string): boolean => source.slice(0, 200).includes('GENERATED')
+
+describe('the tree', () => {
+  test('TypeScript imports keep to their rooms', () => expect(findTypeScriptViolations(sources)).toEqual([]))
+  test('Python imports keep to their rooms', () => expect(findPythonViolations(sources)).toEqual([]))
+  test('nothing unpickles, evaluates text or starts a shell', () => expect(findForbiddenCode(sources)).toEqual([]))
+  test('files are short', () => expect(findLongFiles(sources)).toEqual([]))
+  test("each file's first line says its one reason", () => expect(findSilentFiles(sources)).toEqual([]))
+  test('every room that is there has a rule, or joins the others', () => {
+    const rooms = new Set(
+      Object.keys(sources)
+        .filter((file) => file.startsWith('ts/'))
+        .map(roomOf),
+    )
+    const unknown = [...rooms].filter((room) => !room.endsWith('.ts') && !ROOMS[room] && !['ts/analysis', 'ts/testing'].includes(room))
+    expect(unknown).toEqual([])
+  })
+})
+
+describe('control: each planted violation is found', () => {
+  const cases: readonly [name: string, file: string, source: string, find: (files: Sources) => string[]][] = [
+    ['dataset -> assignment', 'ts/dataset/x.ts', "import { linear } from '../assignment/linear.ts'", findTypeScriptViolations],
+    ['kernel -> node', 'ts/kernel/x.ts', "import { join } from 'node:path'", findTypeScriptViolations],
+    ['kernel -> errors', 'ts/kernel/x.ts', "import { ImmiscibleError } from '../errors.ts'", findTypeScriptViolations],
+    [
+      'protocol values in assignment',
+      'ts/assignment/x.ts',
+      "import { trainConfig } from '../../protocol/index.ts'",
+      findTypeScriptViolations,
+    ],
+    [
+      'worker -> data side, over lines',
+      'ts/worker/x.ts',
+      "import {\n  loadDataset,\n} from '../dataset/table.ts'",
+      findTypeScriptViolations,
+    ],
+    ['cli past the door', 'ts/cli/x.ts', "export * from '../train.ts'", findTypeScriptViolations],
+    ['train -> cli', 'ts/train.ts', "import './cli/main.ts'", findTypeScriptViolations],
+    ['a thread in another room', 'ts/pipeline/x.ts', "new Worker(new URL('../worker/x.ts', import.meta.url))", findTypeScriptViolations],
+    ['a second file with execa', 'ts/worker/x.ts', "const { execa } = await import('execa')", findTypeScriptViolations],
+    ['zod outside protocol', 'ts/report/x.ts', "import { z } from 'zod'", findTypeScriptViolations],
+    ['an unknown package', 'ts/report/x.ts', "import type { X } from 'left-pad/x'", findTypeScriptViolations],
+    ['objective -> zmq', 'py/immiscible_worker/objective/x.py', 'import torch, zmq', findPythonViolations],
+    ['network -> msgspec', 'py/immiscible_worker/network.py', 'from msgspec import json', findPythonViolations],
+    ['bytes outside codec', 'py/immiscible_worker/worker.py', '    import struct', findPythonViolations],
+    ['pickle', 'py/immiscible_worker/checkpoint.py', 'import pickle', findPythonViolations],
+    ['torch.load', 'py/immiscible_worker/checkpoint.py', 'state = torch.load(path)', findForbiddenCode],
+    ['eval', 'ts/cli/x.ts', "eval('1')", findForbiddenCode],
+    ['a shell', 'ts/process.ts', 'spawn(command, { shell: true })', findForbiddenCode],
+    ['a long file', 'ts/cli/x.ts', '\n'.repeat(301), findLongFiles],
+    ['a silent file', 'ts/cli/x.ts', 'export const x = 1\n', findSilentFiles],
+  ]
+  test.each(cases)('%s', (_name, file, source, find) => {
+    expect(find({ [file]: source })).not.toEqual([])
+  })
+  test('torch.nn.Module.eval() is no eval', () => expect(findForbiddenCode({ 'py/x.py': 'network.eval()' })).toEqual([]))
+})
+
+test('the public surface is this, and changes only on purpose', () => {
+  const index = sources['ts/index.ts'].replaceAll(/\/\*[\s\S]*?\*\//g, '')
+  expect(index.replaceAll(/export (?:type )?\{[^}]*\} from '[^']+'\n/g, '').trim(), 'exports only').toBe('')
+  const names = [...index.matchAll(/export (type )?\{([^}]*)\}/g)].flatMap(([, type, list]) =>
+    list
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean)
+      .map((name) => (type ? `type ${name}` : name)),
+  )
+  expect(names.toSorted()).toEqual(PUBLIC_SURFACE)
+})
+
+test('dependencies are pinned exactly', () => {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<
+    string,
+    Record<string, string>
+  >
+  const loose = Object.entries({ ...dependencies, ...devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
+  expect(loose).toEqual([])
+  const { base, extras } = readWorkerRequirements()
+  const python = [...base, ...Object.values(extras).flat()]
+  expect(python.filter(({ version }) => !/^\d+(\.\d+)+$/.test(version ?? '')).map(({ text }) => text)).toEqual([])
+})
+
+const PUBLIC_SURFACE: readonly string[] = [
+  'ConfigError',
+  'ImmiscibleError',
+  'STRATEGIES',
+  'WorkerError',
+  'assign',
+  'ensureEnvironment',
+  'evaluateRun',
+  'gather',
+  'independent',
+  'linear',
+  'quantized',
+  'resumeImmiscible',
+  'sampleRun',
+  'trainImmiscible',
+  'type AssignmentMetrics',
+  'type AssignmentReport',
+  'type AssignmentStrategy',
+  'type Dataset',
+  'type Environment',
+  'type ErrorCode',
+  'type Evaluation',
+  'type Matrix',
+  'type PoolContext',
+  'type Run',
+  'type RunEvent',
+  'type RunEventOf',
+  'type TrainConfig',
+  'type TrainConfigInput',
+  'type TrainInput',
+  'type TrainOptions',
+  'type TrainResult',
+]

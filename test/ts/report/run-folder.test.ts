@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { hashConfig, resolveConfig, type RunManifest, type TrainConfig } from '../../../protocol/index.ts'
+import { createRunFolder, openRunFolder, readRunFolder } from '../../../ts/report/run-folder.ts'
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'immiscible-test-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+function configFor(outputDir: string): TrainConfig {
+  const resolved = resolveConfig({ dataset: { kind: 'digits' }, outputDir })
+  if ('problems' in resolved) throw new Error(JSON.stringify(resolved.problems))
+  return resolved.config
+}
+
+const manifestOf = (config: TrainConfig): RunManifest => ({
+  format: 'immiscible-run/1',
+  runId: '0'.repeat(32),
+  configHash: hashConfig(config),
+  datasetSha256: 'x',
+  protocolVersion: 1,
+  createdAt: 'now',
+})
+
+function create(name = 'run'): ReturnType<typeof createRunFolder> {
+  const config = configFor(join(folder, name))
+  return createRunFolder(config, manifestOf(config))
+}
+
+test('a run folder gives back what was written', () => {
+  const run = create()
+  run[Symbol.dispose]()
+  const again = readRunFolder(run.path)
+  expect(again.config).toEqual(run.config)
+  expect(again.manifest).toEqual(run.manifest)
+})
+
+test('a folder that holds a run, or anything else, is refused and left alone', () => {
+  create()[Symbol.dispose]()
+  const before = readFileSync(join(folder, 'run', 'run.json'), 'utf8')
+  expect(() => create()).toThrow(/already holds a run; resume it/)
+  expect(readFileSync(join(folder, 'run', 'run.json'), 'utf8')).toBe(before)
+  writeFileSync(join(folder, 'mine.txt'), 'precious')
+  expect(() => create('.')).toThrow(/expected an empty or new folder/)
+  expect(readFileSync(join(folder, 'mine.txt'), 'utf8')).toBe('precious')
+})
+
+test('a run in use is refused with its owner; one whose owner died is free', () => {
+  const run = create()
+  expect(() => openRunFolder(run.path)).toThrow(`in use by process ${process.pid}`)
+  run[Symbol.dispose]()
+  const { pid } = spawnSync(process.execPath, ['-e', ''])
+  writeFileSync(join(run.path, 'lock.json'), JSON.stringify({ pid, host: hostname() }))
+  const opened = openRunFolder(run.path)
+  expect(JSON.parse(readFileSync(join(run.path, 'lock.json'), 'utf8'))).toMatchObject({ pid: process.pid })
+  opened[Symbol.dispose]()
+})
+
+test('generations go up over all openings', () => {
+  const run = create()
+  expect([run.takeGeneration(), run.takeGeneration()]).toEqual([0, 1])
+  run[Symbol.dispose]()
+  const again = openRunFolder(run.path)
+  expect(again.takeGeneration()).toBe(2)
+  again[Symbol.dispose]()
+})
+
+test('a line cut short by a crash does not swallow the next', () => {
+  const run = create()
+  run.append({ kind: 'warning', time: 1, code: 'A', message: 'whole' })
+  run[Symbol.dispose]()
+  writeFileSync(join(run.path, 'events.jsonl'), '{"kind":"warn', { flag: 'a' })
+  const again = openRunFolder(run.path)
+  again.append({ kind: 'warning', time: 2, code: 'B', message: 'next' })
+  again[Symbol.dispose]()
+  const lines = readFileSync(join(run.path, 'events.jsonl'), 'utf8').trimEnd().split('\n')
+  expect(lines).toHaveLength(3)
+  expect(JSON.parse(lines[2] as string)).toMatchObject({ code: 'B' })
+})
+
+test('a folder that is no run, or a damaged one, is named', () => {
+  expect(() => readRunFolder(folder)).toThrow(`expected a run folder (one with run.json), got ${folder}`)
+  const run = create()
+  run[Symbol.dispose]()
+  writeFileSync(join(run.path, 'config.json'), '{')
+  expect(() => readRunFolder(run.path)).toThrow(/config\.json is not what this version writes/)
+})

@@ -1,0 +1,49 @@
+import { existsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Dealer } from 'zeromq'
+import { expect, test } from 'vitest'
+import { openChannel } from '../../../ts/worker/channel.ts'
+
+const folderOf = (endpoint: string): string => dirname(endpoint.slice('ipc://'.length))
+
+test('messages reach a peer by its address, and its answers come with it', async () => {
+  await using channel = await openChannel(2)
+  const heard = Promise.withResolvers<string>()
+  channel.onMessage(({ socket, address }, frames) => heard.resolve(`${socket} ${address} ${Buffer.concat(frames).toString()}`))
+  using peer = closing(new Dealer({ routingId: 'run.0.0', linger: 0 }))
+  peer.socket.connect(channel.dataEndpoint)
+  await peer.socket.send('hello')
+  expect(await heard.promise).toBe('data run.0.0 hello')
+  await channel.send('data', 'run.0.0', [Buffer.from('a'), Buffer.from('b')])
+  expect((await peer.socket.receive()).map(String)).toEqual(['a', 'b'])
+})
+
+test('many sends at once leave one after another', async () => {
+  await using channel = await openChannel(500)
+  const heard = Promise.withResolvers<void>()
+  channel.onMessage(() => heard.resolve())
+  using peer = closing(new Dealer({ routingId: 'p', linger: 0, receiveHighWaterMark: 1000 }))
+  peer.socket.connect(channel.dataEndpoint)
+  await peer.socket.send('hello')
+  await heard.promise
+  await Promise.all(Array.from({ length: 300 }, (_, at) => channel.send('data', 'p', [Buffer.from(String(at))])))
+  for (let at = 0; at < 300; at++) expect(String(await peer.socket.receive())).toBe(String(at))
+})
+
+test('sending to nobody fails at once, and the next send still works', async () => {
+  await using channel = await openChannel(2)
+  await expect(channel.send('data', 'nobody', [Buffer.from('x')])).rejects.toThrow(/could not send to worker nobody/)
+  await expect(channel.send('data', 'nobody', [Buffer.from('x')])).rejects.toThrow(/nobody/)
+})
+
+test.skipIf(process.platform === 'win32')('its sockets lie in a folder of its own that is gone after closing', async () => {
+  const channel = await openChannel(2)
+  const folder = folderOf(channel.controlEndpoint)
+  expect(statSync(folder).mode & 0o777).toBe(0o700)
+  await channel[Symbol.asyncDispose]()
+  expect(existsSync(folder)).toBe(false)
+})
+
+function closing(socket: Dealer): Disposable & { socket: Dealer } {
+  return { socket, [Symbol.dispose]: () => socket.close() }
+}

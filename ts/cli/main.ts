@@ -1,0 +1,155 @@
+#!/usr/bin/env node
+/** immiscible train | resume | sample | evaluate | strategies. Parses, calls, prints. */
+import { readFileSync } from 'node:fs'
+import { Command, InvalidArgumentError } from 'commander'
+import { ConfigError, evaluateRun, ImmiscibleError, resumeImmiscible, sampleRun, STRATEGIES, trainImmiscible, type TrainInput } from '../index.ts'
+import { follow } from './follow.ts'
+
+const EXIT = { failed: 1, usage: 2, environment: 3 } as const
+
+const program = new Command('immiscible')
+  .description('Train diffusion models on assigned noise (Immiscible Diffusion, arXiv 2406.12303).')
+  .version(readVersion())
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) })
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.usage))
+
+program
+  .command('train')
+  .description('train a model into a new run folder')
+  .option('--config <file>', 'config as JSON; flags below win over it')
+  .option('--dataset <kind>', 'data set')
+  .option('--assignment <kind>', 'strategy, see `immiscible strategies`')
+  .option('--pool-size <images>', 'images over which an assignment is solved', integer)
+  .option('--global-batch-size <images>', 'images per optimiser step, over all devices', integer)
+  .option('--max-train-steps <steps>', 'optimiser steps', integer)
+  .option('--learning-rate <rate>', 'peak learning rate', number)
+  .option('--seed <seed>', 'seed of everything', integer)
+  .option('--device <device>', 'auto, cuda, mps or cpu')
+  .option('--output-dir <folder>', 'the run folder')
+  .action(async (flags: TrainFlags) => {
+    await follow(trainImmiscible(toInput(flags), { onSetup: log }))
+  })
+
+program
+  .command('resume')
+  .description('go on with a run from its last checkpoint')
+  .argument('<run>', 'run folder')
+  .option('--max-train-steps <steps>', 'go further than planned', integer)
+  .action(async (runFolder: string, flags: { maxTrainSteps?: number }) => {
+    await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }))
+  })
+
+program
+  .command('sample')
+  .description('draw a grid of images from a finished run')
+  .argument('<run>', 'run folder')
+  .option('--num-images <images>', 'how many', integer)
+  .option('--num-inference-steps <steps>', 'DDIM steps', integer)
+  .option('--seed <seed>', 'seed of the starting noise', integer, 0)
+  .option('--output <file>', 'PNG to write', 'samples.png')
+  .action(async (runFolder: string, { output, ...flags }: { output: string; seed: number }) => {
+    print(await sampleRun(runFolder, output, { ...flags, onSetup: log }))
+  })
+
+program
+  .command('evaluate')
+  .description('judge the samples of a finished run by a small classifier trained on its data set')
+  .argument('<run>', 'run folder')
+  .option('--num-images <images>', 'how many', integer)
+  .option('--seed <seed>', 'seed of the starting noise', integer, 0)
+  .action(async (runFolder: string, flags: { seed: number }) => {
+    print(JSON.stringify(await evaluateRun(runFolder, { ...flags, onSetup: log }), null, 2))
+  })
+
+program
+  .command('strategies')
+  .description('list the assignment strategies')
+  .action(() => {
+    for (const { kind, summary } of STRATEGIES) print(`${kind.padEnd(14)}${summary}`)
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  log(`immiscible: ${(error as Error).message}`)
+  process.exitCode = exitCode(error)
+}
+
+interface TrainFlags {
+  config?: string
+  dataset?: string
+  assignment?: string
+  poolSize?: number
+  globalBatchSize?: number
+  maxTrainSteps?: number
+  learningRate?: number
+  seed?: number
+  device?: string
+  outputDir?: string
+}
+
+/** Flags over file. Names stay unchecked here: the schema knows them, and says what it expected. */
+function toInput(flags: TrainFlags): TrainInput {
+  const { config: file, dataset, assignment, poolSize, learningRate, device, ...top } = flags
+  const config = file === undefined ? {} : readConfig(file)
+  const section = (name: string, values: Record<string, unknown>): Record<string, unknown> => {
+    const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+    const below = config[name]
+    // Another kind brings its own fields: those of the file's kind do not apply to it.
+    const base = typeof below === 'object' && below !== null && (given['kind'] ?? (below as { kind?: unknown }).kind) === (below as { kind?: unknown }).kind ? below : {}
+    return Object.keys(given).length > 0 ? { [name]: { ...base, ...given } } : {}
+  }
+  return {
+    ...config,
+    ...section('dataset', { kind: dataset }),
+    ...section('assignment', { kind: assignment ?? (poolSize === undefined ? undefined : ((config['assignment'] as { kind?: unknown } | undefined)?.kind ?? 'quantized')), poolSize }),
+    ...section('optimizer', { learningRate }),
+    ...section('worker', { device }),
+    ...top,
+  } as unknown as TrainInput
+}
+
+function readConfig(file: string): Record<string, unknown> {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+  } catch (error) {
+    throw new ConfigError([{ path: '--config', message: `expected a JSON file, got ${file}: ${(error as Error).message}` }])
+  }
+}
+
+function exitCode(error: unknown): number {
+  if (!(error instanceof ImmiscibleError)) return EXIT.failed
+  if (error.code === 'CONFIG' || error.code === 'RUN_FOLDER') return EXIT.usage
+  return error.code === 'ENVIRONMENT' ? EXIT.environment : EXIT.failed
+}
+
+function readVersion(): string {
+  for (const up of ['../..', '../../..']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(`${up}/package.json`, import.meta.url), 'utf8')) as { name: string; version: string }
+      if (name === 'immiscible') return version
+    } catch {
+      // From source the package is two folders up, from dist three.
+    }
+  }
+  return 'unknown'
+}
+
+function integer(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
+}
+
+function number(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number')
+  return value
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+function log(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

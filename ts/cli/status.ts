@@ -1,0 +1,96 @@
+/** How a run looks in a terminal: one line that changes in place, or plain lines now and then where there is no terminal. */
+import type { RunEvent, RunEventOf } from '../index.ts'
+
+const PLAIN_LINE_MS = 10_000
+const REDRAW_MS = 100
+/** Weight of the newest step in the smoothed figures. */
+const SMOOTHING = 0.05
+
+export interface Output {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+export interface Status {
+  show(event: RunEvent): void
+  line(text: string): void
+}
+
+export function createStatus(output: Output, now: () => number = () => performance.now()): Status {
+  const isLive = output.isTTY === true && !process.env['CI'] && process.env['TERM'] !== 'dumb'
+  let maxTrainSteps = 0
+  let lastDrawn = -Infinity
+  let hasOpenLine = false
+  let smooth: { stepMs: number; loss: number; gain: number; assignMs: number; waitMs: number; at: number } | undefined
+
+  function line(text: string): void {
+    if (hasOpenLine) output.write('\r\u001b[K')
+    hasOpenLine = false
+    output.write(`${text}\n`)
+  }
+
+  function step(event: RunEventOf<'step'>): void {
+    const at = now()
+    const { timeline, assignment } = event
+    const fresh = { loss: event.loss ?? NaN, gain: assignment.gain, assignMs: timeline.noiseMs + timeline.assignMs, waitMs: timeline.waitMs }
+    const mix = (old: number, next: number): number => old + SMOOTHING * (next - old)
+    smooth = smooth
+      ? {
+          stepMs: mix(smooth.stepMs, at - smooth.at),
+          loss: mix(smooth.loss, fresh.loss),
+          gain: mix(smooth.gain, fresh.gain),
+          assignMs: mix(smooth.assignMs, fresh.assignMs),
+          waitMs: mix(smooth.waitMs, fresh.waitMs),
+          at,
+        }
+      : { stepMs: timeline.trainMs + timeline.waitMs + timeline.stageMs, ...fresh, at }
+    const done = event.step + 1
+    if (at - lastDrawn < (isLive ? REDRAW_MS : PLAIN_LINE_MS) && done < maxTrainSteps) return
+    lastDrawn = at
+    const text = [
+      `step ${done}/${maxTrainSteps}`,
+      `${(1000 / smooth.stepMs).toFixed(1)} steps/s`,
+      `ETA ${formatDuration(((maxTrainSteps - done) * smooth.stepMs) / 1000)}`,
+      `loss ${smooth.loss.toFixed(4)}`,
+      `gain ${smooth.gain.toFixed(2)}`,
+      `assign ${smooth.assignMs.toFixed(1)} ms`,
+      `wait ${smooth.waitMs.toFixed(1)} ms`,
+    ].join('  ')
+    if (!isLive) return line(text)
+    output.write(`\r\u001b[K${text.slice(0, Math.max(1, (output.columns ?? 80) - 1))}`)
+    hasOpenLine = true
+  }
+
+  return {
+    line,
+    show(event) {
+      switch (event.kind) {
+        case 'run':
+          maxTrainSteps = event.maxTrainSteps
+          return line(`run ${event.runFolder}`)
+        case 'worker':
+          if (event.state === 'starting') return line(event.generation === 0 ? 'starting the worker' : `starting the worker (generation ${event.generation})`)
+          smooth = undefined
+          return line(event.state === 'ready' ? `worker ready at step ${event.step}: ${event.message}` : `worker gone: ${event.message}`)
+        case 'step':
+          return step(event)
+        case 'sample':
+          return line(`samples at step ${event.step}: ${event.path}`)
+        case 'checkpoint':
+          return line(`checkpoint at step ${event.step}: ${event.path}`)
+        case 'warning':
+          return line(`warning ${event.code}: ${event.message}`)
+        case 'end':
+          return line(`${event.outcome} after ${event.step} steps: ${event.message}`)
+      }
+    },
+  }
+}
+
+function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds))
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60]
+  const padded = `${hours > 0 ? String(minutes).padStart(2, '0') : minutes}:${String(rest).padStart(2, '0')}`
+  return hours > 0 ? `${hours}:${padded}` : padded
+}

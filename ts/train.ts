@@ -1,0 +1,233 @@
+/** trainImmiscible(): data set -> batches -> worker -> events -> run folder, top to bottom. */
+import { randomBytes } from 'node:crypto'
+import {
+  hashConfig,
+  PROTOCOL_VERSION,
+  resolveConfig,
+  type RunEvent,
+  type TrainConfig,
+  type TrainConfigInput,
+  type WorkerEventOf,
+} from '../protocol/index.ts'
+import type { AssignmentStrategy } from './assignment/assignment.ts'
+import type { Dataset } from './dataset/dataset.ts'
+import { loadDataset } from './dataset/table.ts'
+import { ConfigError, ImmiscibleError } from './errors.ts'
+import { createEventStream } from './event-stream.ts'
+import { openPipeline } from './pipeline/pipeline.ts'
+import { createRunFolder, openRunFolder, type RunFolder } from './report/run-folder.ts'
+import { createRunReport, type RunReport } from './report/run-report.ts'
+import { openChannel } from './worker/channel.ts'
+import { ensureEnvironment, workerEnv } from './worker/environment.ts'
+import { superviseWorker, type Supervisor } from './worker/supervisor.ts'
+
+const EVENTS_KEPT = 1024
+
+export interface TrainOptions {
+  /** Aborting saves and ends the run as stop() does; the promise then rejects with code ABORTED. */
+  readonly signal?: AbortSignal
+  /** Progress of the one-time installation of Python packages, a line at a time. */
+  readonly onSetup?: (line: string) => void
+}
+
+/** The config of a run, where `assignment` may also be a strategy object of your own. */
+export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
+  readonly assignment?: TrainConfigInput['assignment'] | AssignmentStrategy | (AssignmentStrategy & { readonly poolSize: number })
+}
+
+export interface TrainResult {
+  readonly outcome: 'finished' | 'stopped'
+  readonly runFolder: string
+  /** Optimiser updates applied. */
+  readonly step: number
+  /** A folder that DDIMPipeline.from_pretrained loads. */
+  readonly pipelineFolder: string
+  readonly checkpointFolder: string
+  /** SHA-256 (hex) of weights, optimiser and EMA, tensor by tensor. */
+  readonly stateSha256: string
+  /** The newest sample grid, a PNG. */
+  readonly samplePath: string | undefined
+  /** Over the steps of this call: mean loss of the last hundred, means of the assignment over all; undefined without a step. */
+  readonly metrics: { readonly loss: number; readonly gain: number; readonly preGain: number; readonly distanceChange: number } | undefined
+}
+
+/** One run: a promise of its result, an async iterable of its events, and stop(). */
+export interface Run extends Promise<TrainResult>, AsyncIterable<RunEvent> {
+  /** Finish the step, save a checkpoint and the pipeline, end. */
+  stop(): void
+}
+
+/**
+ * Trains a diffusion model on assigned noise (Immiscible Diffusion, arXiv 2406.12303).
+ * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir already holds a run.
+ */
+export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): Run {
+  return startRun(options, () => {
+    const { config, dataset, strategy } = prepare(input)
+    const manifest = {
+      format: 'immiscible-run/1' as const,
+      runId: randomBytes(16).toString('hex'),
+      configHash: hashConfig(config),
+      datasetSha256: dataset.sha256,
+      protocolVersion: PROTOCOL_VERSION,
+      createdAt: new Date().toISOString(),
+    }
+    return { folder: createRunFolder(config, manifest), dataset, strategy }
+  })
+}
+
+/**
+ * Goes on with a run from its last checkpoint, or from the start where there is none: the data stream is the one that the first start would have had.
+ * @param changes `maxTrainSteps` to go further than planned; `assignment`, the same strategy object, for a run that was started with one.
+ */
+export function resumeImmiscible(
+  runFolder: string,
+  { maxTrainSteps, assignment: strategy, ...options }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
+): Run {
+  return startRun(options, () => {
+    const folder = openRunFolder(runFolder, maxTrainSteps === undefined ? {} : { maxTrainSteps })
+    try {
+      checkResumable(folder, strategy)
+      return { folder, dataset: loadDataset(folder.config.dataset), strategy }
+    } catch (error) {
+      folder[Symbol.dispose]()
+      throw error
+    }
+  })
+}
+
+interface Prepared {
+  readonly folder: RunFolder
+  readonly dataset: Dataset
+  readonly strategy: AssignmentStrategy | undefined
+}
+
+function startRun({ signal, onSetup = () => undefined }: TrainOptions, begin: () => Prepared): Run {
+  const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
+    kind: 'warning',
+    time: Date.now(),
+    code: 'EVENTS_DROPPED',
+    message: `${count} events were dropped, since nobody read them; events.jsonl has them all`,
+  }))
+  let supervisor: Supervisor | undefined
+  let isStopping = false
+  const stop = (): void => {
+    isStopping = true
+    supervisor?.stop()
+  }
+  signal?.addEventListener('abort', stop, { once: true })
+
+  async function train(): Promise<TrainResult> {
+    await Promise.resolve() // so that the caller holds the handle before anything happens
+    signal?.throwIfAborted()
+    const { folder, dataset, strategy } = begin()
+    const { config, manifest } = folder
+    using _lock = folder
+    const report = createRunReport(folder, events.push)
+    try {
+      report.begin()
+      const environment = await ensureEnvironment({ onProgress: onSetup })
+      await using pipeline = openPipeline(config, dataset, strategy)
+      await using channel = await openChannel(config.pipeline.credits)
+      supervisor = superviseWorker({
+        channel,
+        python: { path: environment.python, env: workerEnv() },
+        runId: manifest.runId,
+        takeGeneration: folder.takeGeneration,
+        token: randomBytes(32).toString('hex'),
+        welcome: {
+          kind: 'welcome',
+          runFolder: folder.path,
+          configHash: manifest.configHash,
+          config,
+          dataset: {
+            name: dataset.name,
+            sha256: dataset.sha256,
+            numImages: dataset.numImages,
+            imageShape: [...dataset.imageShape],
+            numClasses: dataset.numClasses,
+          },
+        },
+        workerLog: folder.workerLog,
+        async batch(step) {
+          const batch = await pipeline.batch(step)
+          report.prepared(batch)
+          return batch
+        },
+        onEvent: report.heard,
+        onLife: report.life,
+      })
+      if (isStopping) supervisor.stop()
+      const lastWords = await supervisor.ended
+      const result = toResult(config, folder, lastWords, report)
+      report.end(result.outcome, `pipeline in ${result.pipelineFolder}`)
+      if (signal?.aborted) throw new ImmiscibleError('ABORTED', `aborted after step ${result.step}, and saved`, { cause: signal.reason })
+      return result
+    } catch (error) {
+      supervisor?.kill()
+      if (!(error instanceof ImmiscibleError && error.code === 'ABORTED')) report.end('failed', (error as Error).message)
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  const promise = train()
+  promise.then(
+    () => events.end(),
+    (error: Error) => events.end(error),
+  )
+  return Object.assign(promise, {
+    stop,
+    [Symbol.asyncIterator]() {
+      promise.catch(() => undefined) // the reader of events gets the error thrown there
+      return events[Symbol.asyncIterator]()
+    },
+  })
+}
+
+/** The checked config, its data, and the caller's strategy object where there is one. */
+function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
+  const { assignment } = input
+  const isOwn = typeof assignment === 'object' && 'assign' in assignment
+  const section = isOwn ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) } : assignment
+  const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
+  if ('problems' in resolved) throw new ConfigError(resolved.problems)
+  const { config } = resolved
+  if (config.assignment.kind === 'custom' && !isOwn) {
+    throw new ConfigError([{ path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` }])
+  }
+  const dataset = loadDataset(config.dataset)
+  const [field, size] = config.globalBatchSize > dataset.numImages ? ['globalBatchSize', config.globalBatchSize] : ['assignment.poolSize', config.assignment.poolSize]
+  if (size > dataset.numImages) {
+    throw new ConfigError([{ path: String(field), message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
+  }
+  return { config, dataset, strategy: isOwn ? assignment : undefined }
+}
+
+function checkResumable({ config, manifest, path }: RunFolder, strategy: AssignmentStrategy | undefined): void {
+  const dataset = loadDataset(config.dataset)
+  const expect = (what: string, expected: string, got: string): void => {
+    if (expected !== got) throw new ImmiscibleError('RUN_FOLDER', `${path}: ${what} has changed since the run began: expected ${expected}, got ${got}`)
+  }
+  expect('protocolVersion', String(manifest.protocolVersion), String(PROTOCOL_VERSION))
+  expect('config.json', manifest.configHash, hashConfig(config))
+  expect(`the data set ${dataset.name}`, manifest.datasetSha256, dataset.sha256)
+  if (config.assignment.kind === 'custom' && strategy?.name !== config.assignment.name) {
+    throw new ConfigError([{ path: 'assignment', message: `expected the strategy object '${config.assignment.name}' that the run was started with, got ${strategy ? `'${strategy.name}'` : 'none'}` }])
+  }
+}
+
+function toResult(config: TrainConfig, folder: RunFolder, lastWords: WorkerEventOf<'stopped'>, report: RunReport): TrainResult {
+  const { step, checkpoint, pipeline, stateSha256 } = lastWords
+  return {
+    outcome: step >= config.maxTrainSteps ? 'finished' : 'stopped',
+    runFolder: folder.path,
+    step,
+    pipelineFolder: pipeline,
+    checkpointFolder: checkpoint,
+    stateSha256,
+    samplePath: report.samplePath,
+    metrics: report.metrics(),
+  }
+}
