@@ -1,0 +1,144 @@
+/** A config that cannot run is one clear message for each mistake: where, what was expected, what came. */
+import { describe, expect, test } from 'vitest'
+import { hashConfig, resolveConfig, type TrainConfig } from '../../protocol/index.ts'
+
+const minimal = { dataset: { kind: 'digits' }, outputDir: 'runs/first' }
+
+function resolve(input: unknown): TrainConfig {
+  const result = resolveConfig(input)
+  if ('problems' in result) throw new Error(JSON.stringify(result.problems))
+  return result.config
+}
+
+function problemsOf(input: unknown): readonly { path: string; message: string }[] {
+  const result = resolveConfig(input)
+  return 'problems' in result ? result.problems : []
+}
+
+describe('each mistake is exactly one problem', () => {
+  const unet = (network: object): object => ({ ...minimal, network })
+  const cases: readonly [name: string, input: unknown, path: string, message: string][] = [
+    ['not an object', 'train', '(config)', "expected object, got 'train'"],
+    ['unknown key', { ...minimal, batchSize: 16 }, 'batchSize', 'unknown key'],
+    ['unknown key in a section', { ...minimal, optimizer: { lr: 1 } }, 'optimizer.lr', 'unknown key'],
+    ['missing key', { dataset: { kind: 'digits' } }, 'outputDir', 'expected string, got nothing'],
+    ['missing section', { outputDir: 'x' }, 'dataset', 'expected object, got nothing'],
+    ['empty folder name', { ...minimal, outputDir: '' }, 'outputDir', "expected at least 1, got ''"],
+    ['wrong type', { ...minimal, maxTrainSteps: '100' }, 'maxTrainSteps', "expected number, got '100'"],
+    ['fraction of a step', { ...minimal, maxTrainSteps: 1.5 }, 'maxTrainSteps', 'expected int, got 1.5'],
+    ['too small', { ...minimal, globalBatchSize: 0 }, 'globalBatchSize', 'expected at least 1, got 0'],
+    ['not positive', { ...minimal, optimizer: { learningRate: 0 } }, 'optimizer.learningRate', 'expected more than 0, got 0'],
+    ['too large', { ...minimal, seed: 2 ** 32 }, 'seed', 'expected at most 4294967295, got 4294967296'],
+    ['not below one', { ...minimal, ema: { decay: 1 } }, 'ema.decay', 'expected less than 1, got 1'],
+    ['not a number', { ...minimal, optimizer: { maxGradNorm: NaN } }, 'optimizer.maxGradNorm', 'expected number, got NaN'],
+    ['null', { ...minimal, ema: null }, 'ema', 'expected object, got null'],
+    ['unknown data set', { ...minimal, dataset: { kind: 'mnist' } }, 'dataset.kind', "expected 'digits', got 'mnist'"],
+    [
+      'unknown strategy',
+      { ...minimal, assignment: { kind: 'sinkhorn' } },
+      'assignment.kind',
+      "expected one of 'independent', 'linear', 'quantized', 'custom', got 'sinkhorn'",
+    ],
+    ['option of another strategy', { ...minimal, assignment: { kind: 'linear', tolerance: 0.1 } }, 'assignment.tolerance', 'unknown key'],
+    [
+      'option out of range',
+      { ...minimal, assignment: { kind: 'quantized', tolerance: 2 } },
+      'assignment.tolerance',
+      'expected at most 1, got 2',
+    ],
+    [
+      'unknown device',
+      { ...minimal, worker: { device: 'tpu' } },
+      'worker.device',
+      "expected one of 'auto', 'cuda', 'mps', 'cpu', got 'tpu'",
+    ],
+    [
+      'pool that is no multiple of the batch',
+      { ...minimal, globalBatchSize: 16, assignment: { kind: 'quantized', poolSize: 40 } },
+      'assignment.poolSize',
+      'expected a multiple of globalBatchSize (16), got 40',
+    ],
+    [
+      'more sampling steps than noise levels',
+      { ...minimal, objective: { kind: 'ddim', numTrainTimesteps: 20 } },
+      'sampling.numInferenceSteps',
+      'expected at most objective.numTrainTimesteps (20), got 50',
+    ],
+    [
+      'noise schedule that falls',
+      { ...minimal, objective: { kind: 'ddim', betaStart: 0.5 } },
+      'objective.betaStart',
+      'expected less than objective.betaEnd (0.02), got 0.5',
+    ],
+    [
+      'EMA bounds crossed',
+      { ...minimal, ema: { decay: 0.9, minDecay: 0.95 } },
+      'ema.minDecay',
+      'expected at most ema.decay (0.9), got 0.95',
+    ],
+    [
+      'down blocks that do not match the channels',
+      unet({ downBlockTypes: ['DownBlock2D'] }),
+      'network.downBlockTypes',
+      'expected 2 blocks, one for each of network.blockOutChannels, got 1',
+    ],
+    [
+      'channels that the norm groups do not divide',
+      unet({ blockOutChannels: [32, 60] }),
+      'network.blockOutChannels[1]',
+      'expected a multiple of network.normNumGroups (8), got 60',
+    ],
+    [
+      'unknown block in a list',
+      unet({ upBlockTypes: ['UpBlock2D', 'UpBlock'] }),
+      'network.upBlockTypes[1]',
+      "expected one of 'UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D', got 'UpBlock'",
+    ],
+  ]
+
+  test.each(cases)('%s', (_name, input, path, message) => {
+    expect(problemsOf(input)).toEqual([{ path, message }])
+  })
+})
+
+test('several mistakes are told at once', () => {
+  const paths = problemsOf({ ...minimal, seed: -1, maxTrainSteps: 'x', extra: 1 }).map(({ path }) => path)
+  expect(paths.toSorted()).toEqual(['extra', 'maxTrainSteps', 'seed'])
+})
+
+test('control: the minimal config is complete after resolving, and resolves to itself', () => {
+  const config = resolve(minimal)
+  expect(config.assignment).toEqual({ kind: 'quantized', poolSize: config.globalBatchSize, tolerance: 0.001 })
+  expect(resolve(config)).toEqual(config)
+})
+
+test('a resolved config survives JSON', () => {
+  const config = resolve(minimal)
+  expect(resolve(JSON.parse(JSON.stringify(config)))).toEqual(config)
+})
+
+test('poolSize follows the batch size that was given', () => {
+  expect(resolve({ ...minimal, globalBatchSize: 32 }).assignment.poolSize).toBe(32)
+})
+
+test('the config hash changes with what decides the result, and with nothing else', () => {
+  const hash = hashConfig(resolve(minimal))
+  expect(hash).toMatch(/^[0-9a-f]{64}$/)
+  const same = [{ outputDir: 'elsewhere' }, { maxTrainSteps: 9 }, { checkpoint: { everySteps: 1 } }, { worker: { leaseSeconds: 99 } }]
+  for (const change of same) expect(hashConfig(resolve({ ...minimal, ...change }))).toBe(hash)
+  const different = [
+    { seed: 1 },
+    { globalBatchSize: 64 },
+    { assignment: { kind: 'linear' } },
+    { optimizer: { learningRate: 1 } },
+    { pipeline: { noiseDtype: 'float32' } },
+    { worker: { device: 'cpu' } },
+  ]
+  for (const change of different) expect(hashConfig(resolve({ ...minimal, ...change }))).not.toBe(hash)
+})
+
+test('the config hash does not depend on the order in which keys were written', () => {
+  expect(hashConfig(resolve({ outputDir: 'runs/first', seed: 3, dataset: { kind: 'digits' } }))).toBe(
+    hashConfig(resolve({ ...minimal, seed: 3 })),
+  )
+})
