@@ -38,12 +38,7 @@ export const quantizedAssignment = z
   .strictObject({
     kind: z.literal('quantized'),
     poolSize,
-    tolerance: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.001)
-      .describe('solve until the certified dual gap is at most this share of the gain'),
+    tolerance: z.number().min(0).max(1).default(0.001).describe('solve until the certified dual gap is at most this share of the gain'),
   })
   .meta({ id: 'QuantizedAssignment' })
   .describe('int8 x int7 inner-product costs, integer auction with epsilon scaling')

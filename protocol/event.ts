@@ -94,9 +94,7 @@ export const heartbeat = z
   })
   .meta({ id: 'Heartbeat' })
 
-export const warning = z
-  .strictObject({ kind: z.literal('warning'), code: z.string(), message: z.string() })
-  .meta({ id: 'Warning' })
+export const warning = z.strictObject({ kind: z.literal('warning'), code: z.string(), message: z.string() }).meta({ id: 'Warning' })
 
 export const stopped = z
   .strictObject({

@@ -37,7 +37,7 @@ export function generateSchema(): string {
 export function generatePython(): string {
   const { $defs } = JSON.parse(generateSchema()) as { $defs: Record<string, Schema> }
   const definitions = sortByDependency($defs)
-  const body = definitions.map((name) => printDefinition(name, $defs[name] as Schema)).join('\n\n')
+  const body = definitions.map((name) => printDefinition(name, $defs[name])).join('\n\n')
   return `"""GENERATED from protocol/*.ts by \`npm run protocol\`; do not edit."""
 
 from typing import Annotated, Literal
@@ -104,7 +104,7 @@ function sortByDependency(definitions: Record<string, Schema>): string[] {
   const sorted = new Set<string>()
   const visit = (name: string): void => {
     if (sorted.has(name)) return
-    for (const [, target] of JSON.stringify(definitions[name]).matchAll(/"\$ref":"#\/\$defs\/(\w+)"/g)) visit(target as string)
+    for (const [, target] of JSON.stringify(definitions[name]).matchAll(/"\$ref":"#\/\$defs\/(\w+)"/g)) visit(target)
     sorted.add(name)
   }
   for (const name of Object.keys(definitions)) visit(name)

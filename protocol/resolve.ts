@@ -46,12 +46,13 @@ function fillIn(input: unknown): unknown {
   if (!isRecord(input)) return input
   const assignment = input['assignment'] ?? { kind: 'quantized' }
   const network = input['network'] ?? {}
-  const preset = isRecord(network) ? (network['preset'] ?? 'tiny') : 'tiny'
-  const poolSize = input['globalBatchSize'] ?? trainConfig.shape.globalBatchSize.parse(undefined)
+  const preset = (isRecord(network) && network['preset']) || 'tiny'
+  // A bad batch size is reported as itself, not a second time as a pool.
+  const poolSize = trainConfig.shape.globalBatchSize.safeParse(input['globalBatchSize']).data ?? 1
   const presetValues = NETWORK_PRESETS[preset as keyof typeof NETWORK_PRESETS] ?? NETWORK_PRESETS.tiny
   return {
     ...input,
-    assignment: isRecord(assignment) ? { poolSize: typeof poolSize === 'number' ? poolSize : 1, ...assignment } : assignment,
+    assignment: isRecord(assignment) ? { poolSize, ...assignment } : assignment,
     network: isRecord(network) ? { ...presetValues, ...network, preset } : network,
   }
 }
@@ -112,12 +113,16 @@ function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
     case 'invalid_type':
       return [{ path, message: `expected ${issue.expected}, ${got}` }]
     case 'too_small':
-      return [{ path, message: `expected ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}, ${got}` }]
+      return [{ path, message: `expected ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${unitOf(issue.origin)}, ${got}` }]
     case 'too_big':
-      return [{ path, message: `expected ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}, ${got}` }]
+      return [{ path, message: `expected ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${unitOf(issue.origin)}, ${got}` }]
     default:
       return [{ path, message: `${issue.message}, ${got}` }]
   }
+}
+
+function unitOf(origin: string): string {
+  return origin === 'string' ? ' character' : origin === 'array' ? ' entry' : ''
 }
 
 function formatPath(path: readonly PropertyKey[]): string {
@@ -130,8 +135,9 @@ function listOf(values: readonly unknown[]): string {
 
 function show(value: unknown): string {
   if (value === undefined) return 'nothing'
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
-  return typeof value === 'string' ? `'${value}'` : String(value)
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
+  return Array.isArray(value) ? 'an array' : `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -5,6 +5,7 @@ import {
   PROTOCOL_VERSION,
   resolveConfig,
   type RunEvent,
+  type RunManifest,
   type TrainConfig,
   type TrainConfigInput,
   type WorkerEventOf,
@@ -15,7 +16,7 @@ import { loadDataset } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
-import { createRunFolder, openRunFolder, type RunFolder } from './report/run-folder.ts'
+import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunReport } from './report/run-report.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
@@ -72,7 +73,7 @@ export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): 
       protocolVersion: PROTOCOL_VERSION,
       createdAt: new Date().toISOString(),
     }
-    return { folder: createRunFolder(config, manifest), dataset, strategy }
+    return { dataset, strategy, open: () => createRunFolder(config, manifest) }
   })
 }
 
@@ -82,27 +83,31 @@ export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): 
  */
 export function resumeImmiscible(
   runFolder: string,
-  { maxTrainSteps, assignment: strategy, ...options }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
+  {
+    maxTrainSteps,
+    assignment: strategy,
+    ...options
+  }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
 ): Run {
   return startRun(options, () => {
-    const folder = openRunFolder(runFolder, maxTrainSteps === undefined ? {} : { maxTrainSteps })
-    try {
-      checkResumable(folder, strategy)
-      return { folder, dataset: loadDataset(folder.config.dataset), strategy }
-    } catch (error) {
-      folder[Symbol.dispose]()
-      throw error
-    }
+    const { path, manifest, config: before } = readRunFolder(runFolder)
+    const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
+    if ('problems' in resolved) throw new ConfigError(resolved.problems)
+    const { config } = resolved
+    const dataset = loadDataset(config.dataset)
+    checkResumable(path, manifest, config, dataset, strategy)
+    return { dataset, strategy, open: () => openRunFolder(config, manifest) }
   })
 }
 
+/** A run that is known to be possible; nothing was written yet. */
 interface Prepared {
-  readonly folder: RunFolder
   readonly dataset: Dataset
   readonly strategy: AssignmentStrategy | undefined
+  readonly open: () => RunFolder
 }
 
-function startRun({ signal, onSetup = () => undefined }: TrainOptions, begin: () => Prepared): Run {
+function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Prepared): Run {
   const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
     kind: 'warning',
     time: Date.now(),
@@ -119,14 +124,14 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, begin: ()
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    signal?.throwIfAborted()
-    const { folder, dataset, strategy } = begin()
+    const { dataset, strategy, open } = check()
+    const environment = await ensureEnvironment({ onProgress: onSetup })
+    if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
+    using folder = open()
     const { config, manifest } = folder
-    using _lock = folder
     const report = createRunReport(folder, events.push)
     try {
       report.begin()
-      const environment = await ensureEnvironment({ onProgress: onSetup })
       await using pipeline = openPipeline(config, dataset, strategy)
       await using channel = await openChannel(config.pipeline.credits)
       supervisor = superviseWorker({
@@ -190,31 +195,47 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, begin: ()
 function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
   const { assignment } = input
   const isOwn = typeof assignment === 'object' && 'assign' in assignment
-  const section = isOwn ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) } : assignment
+  const section = isOwn
+    ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) }
+    : assignment
   const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
   const { config } = resolved
   if (config.assignment.kind === 'custom' && !isOwn) {
-    throw new ConfigError([{ path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` }])
+    throw new ConfigError([
+      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
+    ])
   }
   const dataset = loadDataset(config.dataset)
-  const [field, size] = config.globalBatchSize > dataset.numImages ? ['globalBatchSize', config.globalBatchSize] : ['assignment.poolSize', config.assignment.poolSize]
+  const [field, size] =
+    config.globalBatchSize > dataset.numImages
+      ? ['globalBatchSize', config.globalBatchSize]
+      : ['assignment.poolSize', config.assignment.poolSize]
   if (size > dataset.numImages) {
-    throw new ConfigError([{ path: String(field), message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
+    throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
   return { config, dataset, strategy: isOwn ? assignment : undefined }
 }
 
-function checkResumable({ config, manifest, path }: RunFolder, strategy: AssignmentStrategy | undefined): void {
-  const dataset = loadDataset(config.dataset)
+function checkResumable(
+  path: string,
+  manifest: RunManifest,
+  config: TrainConfig,
+  dataset: Dataset,
+  strategy: AssignmentStrategy | undefined,
+): void {
   const expect = (what: string, expected: string, got: string): void => {
-    if (expected !== got) throw new ImmiscibleError('RUN_FOLDER', `${path}: ${what} has changed since the run began: expected ${expected}, got ${got}`)
+    if (expected !== got)
+      throw new ImmiscibleError('RUN_FOLDER', `${path}: ${what} has changed since the run began: expected ${expected}, got ${got}`)
   }
-  expect('protocolVersion', String(manifest.protocolVersion), String(PROTOCOL_VERSION))
+  expect('the protocol version', String(manifest.protocolVersion), String(PROTOCOL_VERSION))
   expect('config.json', manifest.configHash, hashConfig(config))
   expect(`the data set ${dataset.name}`, manifest.datasetSha256, dataset.sha256)
   if (config.assignment.kind === 'custom' && strategy?.name !== config.assignment.name) {
-    throw new ConfigError([{ path: 'assignment', message: `expected the strategy object '${config.assignment.name}' that the run was started with, got ${strategy ? `'${strategy.name}'` : 'none'}` }])
+    const got = strategy ? `'${strategy.name}'` : 'none'
+    throw new ConfigError([
+      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' that the run was started with, got ${got}` },
+    ])
   }
 }
 

@@ -55,8 +55,9 @@ class Run:
 
 def run_worker() -> int:
     """One worker process; returns its exit code. Reads IMMISCIBLE_* from the environment."""
-    # Ctrl-C reaches the whole process group; only the orchestrator decides what it means.
+    # Both reach the whole process group; only the orchestrator decides what they mean. A worker without one ends by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, all_threads=True)

@@ -27,7 +27,10 @@ function place(changes: object = {}): Place {
 }
 
 function start({ config, runFolder, env }: Place): { child: ChildProcess; ended: Promise<{ code: number | null; said: string }> } {
-  const child = spawn(process.execPath, [CLI, 'train', '--config', config, '--output-dir', runFolder], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, [CLI, 'train', '--config', config, '--output-dir', runFolder], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let said = ''
   child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
   return { child, ended: new Promise((resolve) => child.once('close', (code) => resolve({ code, said }))) }
@@ -68,18 +71,22 @@ test('immiscible strategies lists them', () => {
   for (const kind of ['independent', 'linear', 'quantized']) expect(stdout).toContain(kind)
 })
 
-test('when the orchestrator is killed its worker ends within the lease, and the run goes on later', { timeout: 180 * SECONDS }, async () => {
-  const here = place()
-  const { child, ended } = start(here)
-  const worker = await firstStep(here.runFolder, 13)
-  child.kill('SIGKILL')
-  await ended
-  await until('the worker to end', 4, () => !isAlive(worker))
-  const resumed = spawnSync(process.execPath, [CLI, 'resume', here.runFolder], { env: here.env, encoding: 'utf8' })
-  expect(resumed.stderr).toContain('finished after 60 steps')
-  expect(resumed.status).toBe(0)
-  expect(eventsOf(readEvents(here.runFolder), 'worker').findLast(({ state }) => state === 'ready')?.message).toContain('resumed from')
-})
+test(
+  'when the orchestrator is killed its worker ends within the lease, and the run goes on later',
+  { timeout: 180 * SECONDS },
+  async () => {
+    const here = place()
+    const { child, ended } = start(here)
+    const worker = await firstStep(here.runFolder, 13)
+    child.kill('SIGKILL')
+    await ended
+    await until('the worker to end', 4, () => !isAlive(worker))
+    const resumed = spawnSync(process.execPath, [CLI, 'resume', here.runFolder], { env: here.env, encoding: 'utf8' })
+    expect(resumed.stderr).toContain('finished after 60 steps')
+    expect(resumed.status).toBe(0)
+    expect(eventsOf(readEvents(here.runFolder), 'worker').findLast(({ state }) => state === 'ready')?.message).toContain('resumed from')
+  },
+)
 
 test('Ctrl-C saves and ends with nothing left behind', { timeout: 120 * SECONDS }, async () => {
   const here = place({ maxTrainSteps: 100_000 })
@@ -102,7 +109,9 @@ test('a second Ctrl-C ends at once, and the worker follows', { timeout: 120 * SE
   const worker = await firstStep(here.runFolder, 3)
   child.kill('SIGINT')
   child.kill('SIGINT')
-  await until('a second signal to arrive', 10, () => (child.exitCode === null && child.signalCode === null ? void child.kill('SIGINT') : true))
+  await until('a second signal to arrive', 10, () =>
+    child.exitCode === null && child.signalCode === null ? void child.kill('SIGINT') : true,
+  )
   expect([130, 0]).toContain((await ended).code)
   await until('the worker to end', 4, () => !isAlive(worker))
 })

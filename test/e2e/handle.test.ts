@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError, linear, resumeImmiscible, trainImmiscible, type AssignmentStrategy, type TrainInput } from '../../ts/index.ts'
+import { ConfigError, linear, resumeImmiscible, trainImmiscible, type AssignmentStrategy } from '../../ts/index.ts'
 import { eventsOf, readEvents, temporaryFolder, TINY } from './run.ts'
 
 const SECONDS = 1000
@@ -11,13 +11,33 @@ test.each<[string, object, string, string]>([
   ['an unknown key', { batchSize: 3 }, 'batchSize', 'unknown key'],
   ['a wrong type', { globalBatchSize: 'many' }, 'globalBatchSize', "expected number, got 'many'"],
   ['an unknown strategy', { assignment: { kind: 'hungarian' } }, 'assignment.kind', "got 'hungarian'"],
-  ['a batch larger than the data set', { globalBatchSize: 1798 }, 'globalBatchSize', 'expected at most the 1797 images of digits, got 1798'],
-  ['a pool larger than the data set', { assignment: { kind: 'linear', poolSize: 2000 }, globalBatchSize: 8 }, 'assignment.poolSize', 'got 2000'],
-  ['a pool that is no multiple', { assignment: { kind: 'linear', poolSize: 100 } }, 'assignment.poolSize', 'a multiple of globalBatchSize (8), got 100'],
-  ['a strategy object that is not there', { assignment: { kind: 'custom', name: 'mine' } }, 'assignment', "expected the strategy object 'mine' itself"],
+  [
+    'a batch larger than the data set',
+    { globalBatchSize: 1798 },
+    'globalBatchSize',
+    'expected at most the 1797 images of digits, got 1798',
+  ],
+  [
+    'a pool larger than the data set',
+    { assignment: { kind: 'linear', poolSize: 2000 }, globalBatchSize: 8 },
+    'assignment.poolSize',
+    'got 2000',
+  ],
+  [
+    'a pool that is no multiple',
+    { assignment: { kind: 'linear', poolSize: 100 } },
+    'assignment.poolSize',
+    'a multiple of globalBatchSize (8), got 100',
+  ],
+  [
+    'a strategy object that is not there',
+    { assignment: { kind: 'custom', name: 'mine' } },
+    'assignment',
+    "expected the strategy object 'mine' itself",
+  ],
 ])('%s is one clear error, and nothing is written', async (_, change, path, message) => {
   const outputDir = join(temporaryFolder(), 'run')
-  const error = await trainImmiscible({ ...TINY, outputDir, ...change } as TrainInput).catch((reason: unknown) => reason)
+  const error = await trainImmiscible({ ...TINY, outputDir, ...change }).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as ConfigError).problems).toHaveLength(1)
   expect((error as ConfigError).problems[0]).toMatchObject({ path, message: expect.stringContaining(message) as string })
@@ -73,7 +93,11 @@ test("a worker's own error arrives with Python's message and traceback, and is n
   const outputDir = join(temporaryFolder(), 'run')
   // So large a step makes the loss infinite within a few updates.
   const run = trainImmiscible({ ...TINY, optimizer: { learningRate: 1e30, lrWarmupSteps: 0, maxGradNorm: 1e30 }, outputDir })
-  await expect(run).rejects.toMatchObject({ code: 'WORKER_FAILED', message: expect.stringContaining('NONFINITE') as string, traceback: expect.stringContaining('.py') as string })
+  await expect(run).rejects.toMatchObject({
+    code: 'WORKER_FAILED',
+    message: expect.stringContaining('NONFINITE') as string,
+    traceback: expect.stringContaining('.py') as string,
+  })
   const events = readEvents(outputDir)
   expect(eventsOf(events, 'worker').filter(({ state }) => state === 'starting')).toHaveLength(1)
   expect(eventsOf(events, 'end')).toMatchObject([{ outcome: 'failed' }])

@@ -47,7 +47,7 @@ _CONFIG: dict[str, Any] = {
     "checkpoint": {"everySteps": 5, "totalLimit": 2},
     "worker": {
         "device": "cpu",
-        "numThreads": 2,
+        "numThreads": 1,
         "startSeconds": 60,
         "leaseSeconds": 20,
         "stepSeconds": 60,

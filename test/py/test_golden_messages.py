@@ -1,4 +1,4 @@
-"""protocol/golden/<Message>-valid-*.json and -invalid-*.json: msgspec agrees with the file's name. vitest reads the same files with zod."""
+"""Golden messages: msgspec agrees with each name, <Message>-(in)valid-*.json; vitest reads them with zod."""
 
 import re
 from pathlib import Path

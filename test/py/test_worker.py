@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -138,8 +139,9 @@ def test_a_failing_save_is_a_warning_while_training_and_a_failure_at_the_end(tmp
         ),
     ],
 )
-def test_a_bad_batch_ends_the_worker_with_its_code(tmp_path: Path, plant: object, code: str, exit_code: int) -> None:
-    assert callable(plant)
+def test_a_bad_batch_ends_the_worker_with_its_code(
+    tmp_path: Path, plant: Callable[[TrainConfig], list[bytes]], code: str, exit_code: int
+) -> None:
     config = make_config()
     with launch() as worker:
         greet(worker, config, tmp_path)

@@ -13,7 +13,7 @@ const STAMP = join(MODULES, '.immiscible-lock')
 /** What Node 24 runs, in order, until one fails. */
 const COMMANDS = {
   setup: () => [['ts/bootstrap/setup.ts']],
-  demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/demo.ts', ...args]],
+  demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/main.ts', 'demo', ...args]],
   test: (args) => [['ts/bootstrap/test.ts', ...args]],
 }
 
@@ -50,22 +50,27 @@ async function installNpmPackages() {
   if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === hash) return 0
   const started = Date.now()
   const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`
-  say('installing the npm packages (about 100 MB to download, 450 MB on disk)')
+  say('installing the npm packages (450 MB on disk)')
   const ticker = setInterval(() => say(`still installing the npm packages (${seconds()})`), 10_000)
+  // One small question first: without a network, npm asks in vain for each optional package, one after the other, for many minutes.
+  const question = ['view', 'node', 'version', '--fetch-retries=1', '--fetch-retry-mintimeout=2000']
   // Not npm ci: that refuses a lock file without the other platforms' optional packages, and npm writes such a one where they are not to be had.
-  const { code, output } = await runNpm(['install', '--no-save', '--no-audit', '--no-fund', '--fetch-retry-maxtimeout=20000'])
+  const install = ['install', '--no-save', '--no-audit', '--no-fund']
+  const asked = await runNpm(question, { isQuiet: true })
+  const { code, output } = asked.code === 0 ? await runNpm(install) : asked
   clearInterval(ticker)
   if (code !== 0) {
-    const advice = ADVICE.find(([pattern]) => pattern.test(output))?.[1] ?? 'npm said above what went wrong.'
-    return fail(`the npm packages could not be installed (npm install, exit code ${code}). ${advice}`, 3)
+    const advice =
+      ADVICE.find(([pattern]) => pattern.test(output))?.[1] ?? `npm said last:\n${output.trim().split('\n').slice(-5).join('\n')}`
+    return fail(`the npm packages could not be installed (npm's exit code: ${code}). ${advice}`, 3)
   }
   writeFileSync(STAMP, hash)
   say(`the npm packages are ready (${seconds()})`)
   return 0
 }
 
-/** npm as it was started with, else the one on PATH. Its output is shown and kept. */
-function runNpm(args) {
+/** npm as it was started with, else the one on PATH. Its output is kept, and shown unless `isQuiet`. */
+function runNpm(args, { isQuiet = false } = {}) {
   const npm = process.env.npm_execpath
   const [command, ...first] = npm && /\.c?js$/.test(npm) ? [process.execPath, npm] : ['npm']
   return new Promise((resolve) => {
@@ -74,7 +79,7 @@ function runNpm(args) {
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
         output += text
-        process.stderr.write(text)
+        if (!isQuiet) process.stderr.write(text)
       })
     }
     child.on('error', (error) => resolve({ code: 1, output: `${output}\n${error.message}` }))

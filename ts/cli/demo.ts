@@ -2,36 +2,45 @@
 import { evaluateRun, trainImmiscible } from '../index.ts'
 import { follow } from './follow.ts'
 
-const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
+const NUM_JUDGED = 512
 
-const result = await follow(
-  trainImmiscible({
-    dataset: { kind: 'digits' },
-    objective: { kind: 'ddim' },
-    assignment: { kind: 'quantized' },
-    globalBatchSize: 128,
-    maxTrainSteps: 2000,
-    outputDir: `runs/demo-${stamp}`,
-  }),
-)
-process.stderr.write('judging 512 samples with a small classifier trained on the real digits\n')
-const { confidentShare, untrainedShare, heldOutAccuracy, threshold, numImages } = await evaluateRun(result.runFolder)
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+/** @returns the report, as lines. */
+export async function demo(onSetup: (line: string) => void): Promise<string> {
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
+  const { outcome, runFolder, samplePath, pipelineFolder, metrics } = await follow(
+    trainImmiscible(
+      {
+        dataset: { kind: 'digits' },
+        objective: { kind: 'ddim' },
+        assignment: { kind: 'quantized' },
+        outputDir: `runs/demo-${stamp}`,
+      },
+      { onSetup },
+    ),
+  )
+  const lines = [
+    '',
+    `run folder    ${runFolder}${outcome === 'stopped' ? '  (stopped early)' : ''}`,
+    `sample grid   ${samplePath ?? '(none)'}`,
+    `pipeline      ${pipelineFolder}  (DDIMPipeline.from_pretrained loads it)`,
+  ]
+  if (metrics) {
+    lines.push(
+      `assignment    gain ${metrics.gain.toFixed(2)}: so many standard deviations the noise leans towards its image (as drawn: ${metrics.preGain.toFixed(2)})`,
+      `              mean image-noise distance ${percent(metrics.distanceChange)}`,
+    )
+  }
+  if (outcome === 'finished') {
+    onSetup(`judging ${NUM_JUDGED} samples with a small classifier trained on the real digits`)
+    const { confidentShare, untrainedShare, heldOutAccuracy, threshold } = await evaluateRun(runFolder, { numImages: NUM_JUDGED })
+    lines.push(
+      `digits        ${percent(confidentShare)} of ${NUM_JUDGED} samples are one digit with probability >= ${threshold} (untrained network: ${percent(untrainedShare)};`,
+      `              the classifier is right on ${percent(heldOutAccuracy)} of held-out real digits)`,
+    )
+  }
+  return lines.join('\n')
+}
 
-process.stdout.write(
-  [
-    '',
-    `run folder    ${result.runFolder}`,
-    `sample grid   ${result.samplePath ?? '(none)'}`,
-    `pipeline      ${result.pipelineFolder}  (DDIMPipeline.from_pretrained loads it)`,
-    ...(result.metrics
-      ? [
-          `assignment    gain ${result.metrics.gain.toFixed(2)}: the noise leans that many standard deviations towards its image (as drawn: ${result.metrics.preGain.toFixed(2)})`,
-          `              mean image-noise distance ${(100 * result.metrics.distanceChange).toFixed(2)} %`,
-        ]
-      : []),
-    `digits        ${percent(confidentShare)} of ${numImages} samples are one digit with probability >= ${threshold} (untrained network: ${percent(untrainedShare)};`,
-    `              the classifier is right on ${percent(heldOutAccuracy)} of held-out real digits)`,
-    '',
-  ].join('\n'),
-)
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}

@@ -1,8 +1,18 @@
 #!/usr/bin/env node
-/** immiscible train | resume | sample | evaluate | strategies. Parses, calls, prints. */
+/** immiscible train | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
-import { ConfigError, evaluateRun, ImmiscibleError, resumeImmiscible, sampleRun, STRATEGIES, trainImmiscible, type TrainInput } from '../index.ts'
+import {
+  ConfigError,
+  evaluateRun,
+  ImmiscibleError,
+  resumeImmiscible,
+  sampleRun,
+  STRATEGIES,
+  trainImmiscible,
+  type TrainInput,
+} from '../index.ts'
+import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 
 const EXIT = { failed: 1, usage: 2, environment: 3 } as const
@@ -28,6 +38,13 @@ program
   .option('--output-dir <folder>', 'the run folder')
   .action(async (flags: TrainFlags) => {
     await follow(trainImmiscible(toInput(flags), { onSetup: log }))
+  })
+
+program
+  .command('demo')
+  .description('train on the embedded digits for a few minutes and show what came of it')
+  .action(async () => {
+    print(await demo(log))
   })
 
 program
@@ -96,13 +113,23 @@ function toInput(flags: TrainFlags): TrainInput {
     const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
     const below = config[name]
     // Another kind brings its own fields: those of the file's kind do not apply to it.
-    const base = typeof below === 'object' && below !== null && (given['kind'] ?? (below as { kind?: unknown }).kind) === (below as { kind?: unknown }).kind ? below : {}
+    const base =
+      typeof below === 'object' &&
+      below !== null &&
+      (given['kind'] ?? (below as { kind?: unknown }).kind) === (below as { kind?: unknown }).kind
+        ? below
+        : {}
     return Object.keys(given).length > 0 ? { [name]: { ...base, ...given } } : {}
   }
   return {
     ...config,
     ...section('dataset', { kind: dataset }),
-    ...section('assignment', { kind: assignment ?? (poolSize === undefined ? undefined : ((config['assignment'] as { kind?: unknown } | undefined)?.kind ?? 'quantized')), poolSize }),
+    ...section('assignment', {
+      kind:
+        assignment ??
+        (poolSize === undefined ? undefined : ((config['assignment'] as { kind?: unknown } | undefined)?.kind ?? 'quantized')),
+      poolSize,
+    }),
     ...section('optimizer', { learningRate }),
     ...section('worker', { device }),
     ...top,
@@ -126,7 +153,10 @@ function exitCode(error: unknown): number {
 function readVersion(): string {
   for (const up of ['../..', '../../..']) {
     try {
-      const { name, version } = JSON.parse(readFileSync(new URL(`${up}/package.json`, import.meta.url), 'utf8')) as { name: string; version: string }
+      const { name, version } = JSON.parse(readFileSync(new URL(`${up}/package.json`, import.meta.url), 'utf8')) as {
+        name: string
+        version: string
+      }
       if (name === 'immiscible') return version
     } catch {
       // From source the package is two folders up, from dist three.

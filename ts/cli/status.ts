@@ -33,7 +33,12 @@ export function createStatus(output: Output, now: () => number = () => performan
   function step(event: RunEventOf<'step'>): void {
     const at = now()
     const { timeline, assignment } = event
-    const fresh = { loss: event.loss ?? NaN, gain: assignment.gain, assignMs: timeline.noiseMs + timeline.assignMs, waitMs: timeline.waitMs }
+    const fresh = {
+      loss: event.loss ?? NaN,
+      gain: assignment.gain,
+      assignMs: timeline.noiseMs + timeline.assignMs,
+      waitMs: timeline.waitMs,
+    }
     const mix = (old: number, next: number): number => old + SMOOTHING * (next - old)
     smooth = smooth
       ? {
@@ -70,7 +75,8 @@ export function createStatus(output: Output, now: () => number = () => performan
           maxTrainSteps = event.maxTrainSteps
           return line(`run ${event.runFolder}`)
         case 'worker':
-          if (event.state === 'starting') return line(event.generation === 0 ? 'starting the worker' : `starting the worker (generation ${event.generation})`)
+          if (event.state === 'starting')
+            return line(event.generation === 0 ? 'starting the worker' : `starting the worker (generation ${event.generation})`)
           smooth = undefined
           return line(event.state === 'ready' ? `worker ready at step ${event.step}: ${event.message}` : `worker gone: ${event.message}`)
         case 'step':

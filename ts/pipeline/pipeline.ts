@@ -41,7 +41,7 @@ export function openPipeline(config: TrainConfig, dataset: Dataset, customStrate
       for (const known of pools.keys()) if (known < index || known > index + poolsAhead) pools.delete(known)
       const pool = request(index)
       for (let ahead = index + 1; ahead <= Math.min(index + poolsAhead, lastPool); ahead++) void request(ahead)
-      return (await pool)[step % batchesPerPool] as Batch
+      return (await pool)[step % batchesPerPool]
     },
     [Symbol.asyncDispose]: solver.close,
   }
@@ -61,7 +61,7 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
           try {
             resolve(source.pool(index))
           } catch (error) {
-            reject(error as Error)
+            reject(error)
           }
         })
       }),

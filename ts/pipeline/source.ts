@@ -1,6 +1,13 @@
 /** batch(step) as a pure function of (config, data set, step): sampler, augmentation, noise, assignment, uniforms. No state between calls. */
 import { crc32 } from 'node:zlib'
-import { DTYPE_BYTES, UNIFORM_COLUMNS, type AssignmentMetrics, type Dtype, type TensorSpec, type TrainConfig } from '../../protocol/index.ts'
+import {
+  DTYPE_BYTES,
+  UNIFORM_COLUMNS,
+  type AssignmentMetrics,
+  type Dtype,
+  type TensorSpec,
+  type TrainConfig,
+} from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
 import { runStrategy } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
@@ -65,14 +72,14 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     const mirrored = new Uint8Array(poolSize)
     if (config.dataset.horizontalFlip) flips(seed, firstSample, mirrored)
     const { labels } = dataset
-    const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample] as number) } : {}
+    const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
     return { epoch, firstSample, sampleIndices, flips: mirrored, ...labelled }
   }
 
   function readImages({ sampleIndices, flips: mirrored }: PoolContext): Uint8Array<ArrayBuffer> {
     const pixels = new Uint8Array(poolSize * dims)
     for (let row = 0; row < poolSize; row++) {
-      dataset.read(sampleIndices[row] as number, pixels, row * dims)
+      dataset.read(sampleIndices[row], pixels, row * dims)
       if (!mirrored[row]) continue
       for (let line = row * dims; line < (row + 1) * dims; line += width) pixels.subarray(line, line + width).reverse()
     }
@@ -94,10 +101,10 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   function gatherNoise(noise: Float32Array, noiseIndex: Int32Array): Uint8Array<ArrayBuffer> {
     const gathered = new Float32Array(poolSize * dims)
     for (let row = 0; row < poolSize; row++) {
-      const from = (noiseIndex[row] as number) * dims
+      const from = noiseIndex[row] * dims
       gathered.set(noise.subarray(from, from + dims), row * dims)
     }
-    if (strategy.noiseSign === -1) for (let at = 0; at < gathered.length; at++) gathered[at] = -(gathered[at] as number)
+    if (strategy.noiseSign === -1) for (let at = 0; at < gathered.length; at++) gathered[at] = -gathered[at]
     if (noiseDtype === 'float32') return new Uint8Array(gathered.buffer)
     const halves = new Uint16Array(gathered.length)
     kernel.toFloat16(gathered, halves)
@@ -125,7 +132,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       ['noise', noiseDtype, [channels, height, width], gathered],
       ['uniforms', 'float32', [UNIFORM_COLUMNS.length], new Uint8Array(draws.buffer)],
     ]
-    if (poolContext.labels) perImage.splice(2, 0, ['labels', 'int32', [], new Uint8Array((poolContext.labels as Int32Array<ArrayBuffer>).buffer)])
+    if (poolContext.labels)
+      perImage.splice(2, 0, ['labels', 'int32', [], new Uint8Array((poolContext.labels as Int32Array<ArrayBuffer>).buffer)])
 
     return Array.from({ length: batchesPerPool }, (_, part) => ({
       step: index * batchesPerPool + part,

@@ -1,5 +1,20 @@
 /** A run on disk: run.json, config.json, environment.json, events.jsonl and worker.log, beside what the worker writes (checkpoints, samples, pipeline). */
-import { appendFileSync, closeSync, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { runManifest, trainConfig, type RunEvent, type RunManifest, type TrainConfig } from '../../protocol/index.ts'
@@ -38,13 +53,12 @@ export function createRunFolder(config: TrainConfig, manifest: RunManifest): Run
   return open(path, manifest, config, release)
 }
 
-/** A run to go on with. @throws ImmiscibleError RUN_FOLDER when it is none, or another process has it. */
-export function openRunFolder(folder: string, changes: Partial<Pick<TrainConfig, 'maxTrainSteps'>> = {}): RunFolder {
-  const { path, manifest, config } = readRunFolder(folder)
+/** A run to go on with, under a config that may differ from the last one in what does not decide the result. @throws ImmiscibleError RUN_FOLDER when another process has it. */
+export function openRunFolder(config: TrainConfig, manifest: RunManifest): RunFolder {
+  const path = resolve(config.outputDir)
   const release = lock(path)
-  const changed = { ...config, ...changes, outputDir: path }
-  writeJson(join(path, 'config.json'), changed)
-  return open(path, manifest, changed, release)
+  writeJson(join(path, 'config.json'), config)
+  return open(path, manifest, config, release)
 }
 
 /** What a run folder says of itself, without taking it. */
@@ -101,7 +115,10 @@ function lock(path: string): () => void {
     }
     const holder = readOwner(file)
     if (holder && (holder.host !== hostname() || isAlive(holder.pid))) {
-      throw new ImmiscibleError('RUN_FOLDER', `${path} is in use by process ${holder.pid} on ${holder.host}; if that is gone, delete ${file}`)
+      throw new ImmiscibleError(
+        'RUN_FOLDER',
+        `${path} is in use by process ${holder.pid} on ${holder.host}; if that is gone, delete ${file}`,
+      )
     }
     rmSync(file, { force: true })
   }

@@ -20,7 +20,12 @@ export interface RunReport {
   begin(): void
   prepared(batch: Prepared): void
   heard(event: WorkerEvent): void
-  life(life: { readonly state: 'starting' | 'gone'; readonly generation: number; readonly step: number | null; readonly message: string }): void
+  life(life: {
+    readonly state: 'starting' | 'gone'
+    readonly generation: number
+    readonly step: number | null
+    readonly message: string
+  }): void
   end(outcome: 'finished' | 'stopped' | 'failed', message: string): void
   /** Optimiser updates that were heard of. */
   readonly step: number
@@ -45,7 +50,12 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
     const error = folder.append(timed)
     if (error && !hasDiskWarning) {
       hasDiskWarning = true
-      publish({ kind: 'warning', time: Date.now(), code: 'EVENTS_NOT_WRITTEN', message: `events.jsonl is no longer complete: ${error.message}` })
+      publish({
+        kind: 'warning',
+        time: Date.now(),
+        code: 'EVENTS_NOT_WRITTEN',
+        message: `events.jsonl is no longer complete: ${error.message}`,
+      })
     }
   }
 
@@ -71,7 +81,14 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
     numSteps = event.step
     inFlight.clear()
     const message = event.resumedFrom ? `resumed from ${event.resumedFrom}` : 'from the start'
-    emit({ kind: 'worker', state: 'ready', generation, step: event.step, pid, message: `${message}; ${event.numParameters} parameters on ${event.fingerprint.device}` })
+    emit({
+      kind: 'worker',
+      state: 'ready',
+      generation,
+      step: event.step,
+      pid,
+      message: `${message}; ${event.numParameters} parameters on ${event.fingerprint.device}`,
+    })
     for (const warning of event.warnings) emit({ kind: 'warning', code: 'WORKER', message: warning })
     folder.writeEnvironment({
       worker: event.fingerprint,
@@ -86,8 +103,7 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
   }
 
   return {
-    begin: () =>
-      emit({ kind: 'run', runId: folder.manifest.runId, runFolder: folder.path, maxTrainSteps: folder.config.maxTrainSteps }),
+    begin: () => emit({ kind: 'run', runId: folder.manifest.runId, runFolder: folder.path, maxTrainSteps: folder.config.maxTrainSteps }),
     prepared(batch) {
       inFlight.set(batch.step, batch)
     },

@@ -44,7 +44,7 @@ export async function openChannel(credits: number): Promise<Channel> {
   async function readLoop(name: 'control' | 'data'): Promise<void> {
     try {
       for await (const [address, ...frames] of sockets[name]) {
-        listener?.({ socket: name, address: (address as Buffer).toString() }, frames)
+        listener?.({ socket: name, address: address.toString() }, frames)
       }
     } catch (error) {
       if (!sockets[name].closed) throw error
@@ -72,7 +72,11 @@ export async function openChannel(credits: number): Promise<Channel> {
           try {
             await sockets[socket].send([address, ...frames] as (string | Uint8Array)[])
           } catch (cause) {
-            throw new ImmiscibleError('PROTOCOL', `could not send to worker ${address} on the ${socket} channel: ${(cause as Error).message}`, { cause })
+            throw new ImmiscibleError(
+              'PROTOCOL',
+              `could not send to worker ${address} on the ${socket} channel: ${(cause as Error).message}`,
+              { cause },
+            )
           }
         })
         lastSend[socket] = sent.catch(() => undefined)

@@ -34,7 +34,9 @@ export function decodeEvent(frame: Uint8Array): WorkerEvent {
   try {
     value = unpackr.unpack(frame)
   } catch (cause) {
-    throw new ImmiscibleError('PROTOCOL', `expected a msgpack map on the control channel, got ${frame.byteLength} bytes that are none`, { cause })
+    throw new ImmiscibleError('PROTOCOL', `expected a msgpack map on the control channel, got ${frame.byteLength} bytes that are none`, {
+      cause,
+    })
   }
   const parsed = event.safeParse(value)
   if (parsed.success) return parsed.data

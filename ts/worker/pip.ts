@@ -43,7 +43,7 @@ export function explainPipFailure({ output, folder, python }: PipFailure): strin
 
 export function describeRoom(folder: string): string {
   return (
-    `The Python environment takes about 2 GB in ${folder} (several more where torch comes with CUDA), and pip unpacks in ${tmpdir()} on the way. ` +
+    `The Python environment takes about 1.5 GB in ${folder} (several more where torch comes with CUDA), and pip unpacks in ${tmpdir()} on the way. ` +
     'Make room, or move them with IMMISCIBLE_HOME and TMPDIR, and start again.'
   )
 }

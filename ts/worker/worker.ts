@@ -1,7 +1,14 @@
 /** One life of a worker: launch, handshake, batches out on credit, events in, three clocks, end. Restarting is supervisor.ts's. */
 import { timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { PROTOCOL_VERSION, type BatchHeader, type Command, type TrainConfig, type WorkerEvent, type WorkerEventOf } from '../../protocol/index.ts'
+import {
+  PROTOCOL_VERSION,
+  type BatchHeader,
+  type Command,
+  type TrainConfig,
+  type WorkerEvent,
+  type WorkerEventOf,
+} from '../../protocol/index.ts'
 import { ImmiscibleError, WorkerError } from '../errors.ts'
 import { launch } from '../process.ts'
 import type { Channel } from './channel.ts'
@@ -79,7 +86,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
     if (from.address !== address) return // another generation, or nobody we know
     try {
       if (frames.length !== 1) throw new ImmiscibleError('PROTOCOL', `expected one frame from worker ${address}, got ${frames.length}`)
-      handle(from.socket, decodeEvent(frames[0] as Uint8Array))
+      handle(from.socket, decodeEvent(frames[0]))
     } catch (error) {
       abandon(error as Error)
     }
@@ -113,6 +120,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
       case 'failed':
         failure ??= new WorkerFailure(event)
         break
+      default:
     }
     options.onEvent(event)
     feed()
@@ -152,23 +160,28 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
       })
       // A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
-      .catch((error: Error) => (error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => abandon(error), 1000).unref() : abandon(error)))
+      .catch((error: Error) =>
+        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => abandon(error), 1000).unref() : abandon(error),
+      )
       .finally(() => {
         isFeeding = false
         feed()
       })
   }
 
-  const watch = setInterval(() => {
-    if (isAdmitted) tell({ kind: 'ping' })
-    const late = clocks.late()
-    if (!late) return
-    clearInterval(watch)
-    failure ??= new WorkerError('WORKER_GONE', `${late}; its stacks are in ${options.workerLog}`)
-    // faulthandler writes every Python stack to worker.log before the process is ended.
-    child.kill('SIGUSR1')
-    setTimeout(() => child.kill('SIGKILL'), STACK_DUMP_MS)
-  }, Math.min(1000, config.worker.leaseSeconds * 250))
+  const watch = setInterval(
+    () => {
+      if (isAdmitted) tell({ kind: 'ping' })
+      const late = clocks.late()
+      if (!late) return
+      clearInterval(watch)
+      failure ??= new WorkerError('WORKER_GONE', `${late}; its stacks are in ${options.workerLog}`)
+      // faulthandler writes every Python stack to worker.log before the process is ended.
+      child.kill('SIGUSR1')
+      setTimeout(() => child.kill('SIGKILL'), STACK_DUMP_MS)
+    },
+    Math.min(1000, config.worker.leaseSeconds * 250),
+  )
 
   const ended = child.exited.then(({ exitCode, signal, failure: why }) => {
     clearInterval(watch)
@@ -203,7 +216,10 @@ export class WorkerFailure extends WorkerError {
 function lastLines(file: string): string {
   try {
     const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
-    return lines.slice(-LOG_LINES_SHOWN).map((line) => `  ${line}`).join('\n')
+    return lines
+      .slice(-LOG_LINES_SHOWN)
+      .map((line) => `  ${line}`)
+      .join('\n')
   } catch {
     return '  (no output)'
   }
@@ -235,12 +251,16 @@ function createClocks({ startSeconds, leaseSeconds, stepSeconds }: TrainConfig['
     },
     progress(phase, ageMs) {
       const limitMs = stepSeconds * 1000 * PATIENCE[phase]
-      stuck = ageMs > limitMs && phase !== 'waiting' ? `the worker made no progress for ${Math.round(ageMs / 1000)} s while ${phase} (worker.stepSeconds)` : undefined
+      stuck =
+        ageMs > limitMs && phase !== 'waiting'
+          ? `the worker made no progress for ${Math.round(ageMs / 1000)} s while ${phase} (worker.stepSeconds)`
+          : undefined
     },
     late() {
       const now = performance.now()
       if (!isReady && now - start > startSeconds * 1000) return `the worker was not ready within ${startSeconds} s (worker.startSeconds)`
-      if (lastHeard !== undefined && now - lastHeard > leaseSeconds * 1000) return `the worker was silent for ${leaseSeconds} s (worker.leaseSeconds)`
+      if (lastHeard !== undefined && now - lastHeard > leaseSeconds * 1000)
+        return `the worker was silent for ${leaseSeconds} s (worker.leaseSeconds)`
       return stuck
     },
   }

@@ -15,11 +15,23 @@ test('two threads and this one give the same bytes, in whatever order steps are 
   const source = createPoolSource(config, digits, createStrategy(config.assignment), plainKernel)
   await using first = openPipeline(config, digits)
   await using second = openPipeline(config, digits)
-  for (const [mine, theirs] of [[0, 39], [1, 0], [2, 17], [3, 3], [4, 4], [3, 5], [31, 0], [0, 31]] as const) {
-    for (const [pipeline, step] of [[first, mine], [second, theirs]] as const) {
+  for (const [mine, theirs] of [
+    [0, 39],
+    [1, 0],
+    [2, 17],
+    [3, 3],
+    [4, 4],
+    [3, 5],
+    [31, 0],
+    [0, 31],
+  ] as const) {
+    for (const [pipeline, step] of [
+      [first, mine],
+      [second, theirs],
+    ] as const) {
       const batch = await pipeline.batch(step)
       expect(batch.step).toBe(step)
-      expect(bytes(batch)).toEqual(bytes(source.pool(Math.floor(step / 4))[step % 4] as Batch))
+      expect(bytes(batch)).toEqual(bytes(source.pool(Math.floor(step / 4))[step % 4]))
     }
   }
 })

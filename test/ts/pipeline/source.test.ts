@@ -39,7 +39,7 @@ test('the same pool is the same bytes, however often and in whatever order it is
 test('another seed is another batch', () => {
   const [a] = sourceOf({ globalBatchSize: 64, seed: 1 }).pool(0)
   const [b] = sourceOf({ globalBatchSize: 64, seed: 2 }).pool(0)
-  for (const name of ['images', 'noise', 'uniforms']) expect(bytesOf(a as Batch, name)).not.toEqual(bytesOf(b as Batch, name))
+  for (const name of ['images', 'noise', 'uniforms']) expect(bytesOf(a, name)).not.toEqual(bytesOf(b, name))
 })
 
 test('sixteen slices of 16 from a pool of 256 are the one batch of 256', () => {
@@ -50,7 +50,7 @@ test('sixteen slices of 16 from a pool of 256 are the one batch of 256', () => {
     const [whole] = large.pool(pool)
     expect(slices.map(({ step }) => step)).toEqual(Array.from({ length: 16 }, (_, part) => pool * 16 + part))
     for (const name of ['images', 'noise', 'labels', 'uniforms']) {
-      expect(Buffer.concat(slices.map((slice) => bytesOf(slice, name)))).toEqual(Buffer.from(bytesOf(whole as Batch, name)))
+      expect(Buffer.concat(slices.map((slice) => bytesOf(slice, name)))).toEqual(Buffer.from(bytesOf(whole, name)))
     }
   }
 })
@@ -60,7 +60,10 @@ test('an epoch shows no image twice, and the next shows them in another order', 
   const poolsPerEpoch = Math.floor(digits.numImages / 128)
   const indexOf = imageIndex()
   const epochs = [0, 1].map((epoch) =>
-    batchesOf(source, Array.from({ length: poolsPerEpoch }, (_, pool) => epoch * poolsPerEpoch + pool)).flatMap((batch) => {
+    batchesOf(
+      source,
+      Array.from({ length: poolsPerEpoch }, (_, pool) => epoch * poolsPerEpoch + pool),
+    ).flatMap((batch) => {
       expect(batch.epoch).toBe(epoch)
       return rowsOf(bytesOf(batch, 'images')).map(indexOf)
     }),
@@ -72,27 +75,27 @@ test('an epoch shows no image twice, and the next shows them in another order', 
 
 test('labels stay with their images', () => {
   const [batch] = sourceOf({ globalBatchSize: 256 }).pool(3)
-  expectLabelsMatch(batch as Batch)
+  expectLabelsMatch(batch)
 })
 
 test('a label that moved would be seen', () => {
   const [batch] = sourceOf({ globalBatchSize: 256 }).pool(3)
-  const labels = new Int32Array(bytesOf(batch as Batch, 'labels').slice().buffer)
+  const labels = new Int32Array(bytesOf(batch, 'labels').slice().buffer)
   const from = labels.findIndex((label) => label !== labels[0])
-  ;[labels[0], labels[from]] = [labels[from] as number, labels[0] as number]
-  const moved = (batch as Batch).tensors.map((tensor) => (tensor.spec.name === 'labels' ? { ...tensor, data: new Uint8Array(labels.buffer) } : tensor))
-  expect(() => expectLabelsMatch({ ...(batch as Batch), tensors: moved })).toThrow()
+  ;[labels[0], labels[from]] = [labels[from], labels[0]]
+  const moved = batch.tensors.map((tensor) => (tensor.spec.name === 'labels' ? { ...tensor, data: new Uint8Array(labels.buffer) } : tensor))
+  expect(() => expectLabelsMatch({ ...batch, tensors: moved })).toThrow()
 })
 
 test('only noise moves: images, labels and uniforms are those of the baseline, noise rows a permutation of its rows', () => {
   const [baseline] = sourceOf({ globalBatchSize: 128, assignment: { kind: 'independent' } }).pool(2)
   for (const kind of ['linear', 'quantized'] as const) {
     const [assigned] = sourceOf({ globalBatchSize: 128, assignment: { kind } }).pool(2)
-    for (const name of ['images', 'labels', 'uniforms']) expect(bytesOf(assigned as Batch, name)).toEqual(bytesOf(baseline as Batch, name))
-    const [before, after] = [baseline, assigned].map((batch) => rowsOf(bytesOf(batch as Batch, 'noise'), DIMS * 2))
+    for (const name of ['images', 'labels', 'uniforms']) expect(bytesOf(assigned, name)).toEqual(bytesOf(baseline, name))
+    const [before, after] = [baseline, assigned].map((batch) => rowsOf(bytesOf(batch, 'noise'), DIMS * 2))
     expect(after).not.toEqual(before)
     expect(after?.toSorted()).toEqual(before?.toSorted())
-    expect((assigned as Batch).assignment.gain).toBeGreaterThan((baseline as Batch).assignment.gain + 0.5)
+    expect(assigned.assignment.gain).toBeGreaterThan(baseline.assignment.gain + 0.5)
   }
 })
 
@@ -108,8 +111,8 @@ test('an inverted permutation loses the gain, and is seen by it', () => {
       return report
     },
   }
-  const gainOf = (strategy: AssignmentStrategy): number => sentGain(createPoolSource(config, digits, strategy, plainKernel).pool(0)[0] as Batch)
-  const reported = createPoolSource(config, digits, right, plainKernel).pool(0)[0]?.assignment.gain as number
+  const gainOf = (strategy: AssignmentStrategy): number => sentGain(createPoolSource(config, digits, strategy, plainKernel).pool(0)[0])
+  const reported = createPoolSource(config, digits, right, plainKernel).pool(0)[0]?.assignment.gain
   expect(gainOf(right)).toBeCloseTo(reported, 2)
   expect(gainOf(right)).toBeGreaterThan(1)
   expect(Math.abs(gainOf(inverted))).toBeLessThan(0.5)
@@ -130,19 +133,19 @@ test('a mirrored image is mirrored before the assignment sees it, row by row', (
   const [pixels, flips] = seen as [Int8Array, Int8Array]
   expect(flips.filter(Boolean).length).toBeGreaterThan(15)
   expect(flips.filter(Boolean).length).toBeLessThan(49)
-  expect(Buffer.from(bytesOf(flipped as Batch, 'images'))).toEqual(Buffer.from(Uint8Array.from(pixels, (value) => value + 128)))
-  const mirrored = rowsOf(bytesOf(plain as Batch, 'images')).map((row, image) => (flips[image] ? mirror(row) : row))
-  expect(rowsOf(bytesOf(flipped as Batch, 'images'))).toEqual(mirrored)
-  expect(bytesOf(flipped as Batch, 'noise')).toEqual(bytesOf(plain as Batch, 'noise'))
+  expect(Buffer.from(bytesOf(flipped, 'images'))).toEqual(Buffer.from(Uint8Array.from(pixels, (value) => value + 128)))
+  const mirrored = rowsOf(bytesOf(plain, 'images')).map((row, image) => (flips[image] ? mirror(row) : row))
+  expect(rowsOf(bytesOf(flipped, 'images'))).toEqual(mirrored)
+  expect(bytesOf(flipped, 'noise')).toEqual(bytesOf(plain, 'noise'))
 })
 
 test('a strategy may say which noise each row is, and negate it', () => {
-  const shifted: AssignmentStrategy = { ...independent(), noiseKeys: (_pool, keys) => void keys.forEach((key, row) => (keys[row] = key + 64n)) }
+  const shifted: AssignmentStrategy = { ...independent(), noiseKeys: (_pool, keys) => keys.forEach((key, row) => (keys[row] = key + 64n)) }
   const assignment = { kind: 'independent' } as const
   const source = sourceOf({ globalBatchSize: 64, assignment })
-  const later = bytesOf(sourceOf({ globalBatchSize: 64, assignment }, shifted).pool(0)[0] as Batch, 'noise')
-  expect(later).toEqual(bytesOf(source.pool(1)[0] as Batch, 'noise'))
-  const negated = bytesOf(sourceOf({ globalBatchSize: 64, assignment }, { ...independent(), noiseSign: -1 }).pool(1)[0] as Batch, 'noise')
+  const later = bytesOf(sourceOf({ globalBatchSize: 64, assignment }, shifted).pool(0)[0], 'noise')
+  expect(later).toEqual(bytesOf(source.pool(1)[0], 'noise'))
+  const negated = bytesOf(sourceOf({ globalBatchSize: 64, assignment }, { ...independent(), noiseSign: -1 }).pool(1)[0], 'noise')
   const signs = new Uint16Array(negated.slice().buffer).map((half) => half ^ 0x8000)
   expect(new Uint8Array(signs.buffer)).toEqual(later)
 })
@@ -152,12 +155,14 @@ test('float32 noise is the same noise', () => {
   const [half] = sourceOf({ globalBatchSize: 64, assignment }).pool(0)
   const [single] = sourceOf({ globalBatchSize: 64, assignment, pipeline: { noiseDtype: 'float32' } }).pool(0)
   const rounded = new Uint16Array(64 * DIMS)
-  plainKernel.toFloat16(new Float32Array(bytesOf(single as Batch, 'noise').slice().buffer), rounded)
-  expect(new Uint8Array(rounded.buffer)).toEqual(bytesOf(half as Batch, 'noise'))
+  plainKernel.toFloat16(new Float32Array(bytesOf(single, 'noise').slice().buffer), rounded)
+  expect(new Uint8Array(rounded.buffer)).toEqual(bytesOf(half, 'noise'))
 })
 
 function rowsOf(bytes: Uint8Array, rowBytes = DIMS): string[] {
-  return Array.from({ length: bytes.length / rowBytes }, (_, row) => Buffer.from(bytes.subarray(row * rowBytes, (row + 1) * rowBytes)).toString('hex'))
+  return Array.from({ length: bytes.length / rowBytes }, (_, row) =>
+    Buffer.from(bytes.subarray(row * rowBytes, (row + 1) * rowBytes)).toString('hex'),
+  )
 }
 
 function mirror(row: string): string {
@@ -196,8 +201,8 @@ function sentGain(batch: Batch): number {
   for (let image = 0; image < batch.numImages; image++) {
     let [dot, norm] = [0, 0]
     for (let d = image * DIMS; d < (image + 1) * DIMS; d++) {
-      const x = (images[d] as number) / 127.5 - 1
-      dot += x * fromHalf(halves[d] as number)
+      const x = images[d] / 127.5 - 1
+      dot += x * fromHalf(halves[d])
       norm += x * x
     }
     sum += dot / Math.sqrt(norm)

@@ -52,11 +52,11 @@ test('a folder that holds a run, or anything else, is refused and left alone', (
 
 test('a run in use is refused with its owner; one whose owner died is free', () => {
   const run = create()
-  expect(() => openRunFolder(run.path)).toThrow(`in use by process ${process.pid}`)
+  expect(() => openRunFolder(run.config, run.manifest)).toThrow(`in use by process ${process.pid}`)
   run[Symbol.dispose]()
   const { pid } = spawnSync(process.execPath, ['-e', ''])
   writeFileSync(join(run.path, 'lock.json'), JSON.stringify({ pid, host: hostname() }))
-  const opened = openRunFolder(run.path)
+  const opened = openRunFolder(run.config, run.manifest)
   expect(JSON.parse(readFileSync(join(run.path, 'lock.json'), 'utf8'))).toMatchObject({ pid: process.pid })
   opened[Symbol.dispose]()
 })
@@ -65,7 +65,7 @@ test('generations go up over all openings', () => {
   const run = create()
   expect([run.takeGeneration(), run.takeGeneration()]).toEqual([0, 1])
   run[Symbol.dispose]()
-  const again = openRunFolder(run.path)
+  const again = openRunFolder(run.config, run.manifest)
   expect(again.takeGeneration()).toBe(2)
   again[Symbol.dispose]()
 })
@@ -75,12 +75,12 @@ test('a line cut short by a crash does not swallow the next', () => {
   run.append({ kind: 'warning', time: 1, code: 'A', message: 'whole' })
   run[Symbol.dispose]()
   writeFileSync(join(run.path, 'events.jsonl'), '{"kind":"warn', { flag: 'a' })
-  const again = openRunFolder(run.path)
+  const again = openRunFolder(run.config, run.manifest)
   again.append({ kind: 'warning', time: 2, code: 'B', message: 'next' })
   again[Symbol.dispose]()
   const lines = readFileSync(join(run.path, 'events.jsonl'), 'utf8').trimEnd().split('\n')
   expect(lines).toHaveLength(3)
-  expect(JSON.parse(lines[2] as string)).toMatchObject({ code: 'B' })
+  expect(JSON.parse(lines[2])).toMatchObject({ code: 'B' })
 })
 
 test('a folder that is no run, or a damaged one, is named', () => {

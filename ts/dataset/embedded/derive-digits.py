@@ -1,4 +1,4 @@
-"""Derives the embedded digits from scikit-learn's copy: python derive-digits.py [FOLDER]. A test runs it and compares bytes."""
+"""Derives the embedded digits from scikit-learn: derive-digits.py [FOLDER]. A test runs it and compares bytes."""
 
 import hashlib
 import json

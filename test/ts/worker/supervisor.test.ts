@@ -1,0 +1,126 @@
+/** The orchestrator's side of a worker's life, against a worker that misbehaves as it is told (test/fixture/fake). */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { WorkerEvent } from '../../../protocol/index.ts'
+import { openChannel } from '../../../ts/worker/channel.ts'
+import { superviseWorker, type SupervisorOptions } from '../../../ts/worker/supervisor.ts'
+import type { WireBatch } from '../../../ts/worker/worker.ts'
+import { testConfig } from '../../fixture/config.ts'
+import { pythonPath } from '../../fixture/python.ts'
+
+const FAKE = fileURLToPath(new URL('../../fixture/fake', import.meta.url))
+
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'immiscible-test-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Seen {
+  readonly events: WorkerEvent[]
+  readonly lives: Parameters<SupervisorOptions['onLife']>[0][]
+  readonly steps: number[]
+  readonly log: () => string
+}
+
+/** Runs the fake worker to its end: how it ended, or the error. */
+async function live(mode: string, worker: object = {}, env: Record<string, string> = {}): Promise<Seen & { ended: unknown }> {
+  const config = testConfig({
+    globalBatchSize: 8,
+    maxTrainSteps: 20,
+    worker: { startSeconds: 20, leaseSeconds: 20, stepSeconds: 20, maxRestarts: 0, ...worker },
+  })
+  await using channel = await openChannel(config.pipeline.credits)
+  const [events, lives, steps, workerLog] = [[], [], [], join(folder, 'worker.log')] as [WorkerEvent[], Seen['lives'], number[], string]
+  let generation = 0
+  const supervisor = superviseWorker({
+    channel,
+    python: { path: pythonPath(), env: { PYTHONPATH: FAKE, FAKE_MODE: mode, ...env } },
+    runId: 'ab'.repeat(16),
+    token: 'cd'.repeat(32),
+    takeGeneration: () => generation++,
+    welcome: {
+      kind: 'welcome',
+      runFolder: folder,
+      configHash: 'hash',
+      config,
+      dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 },
+    },
+    workerLog,
+    batch: async (step): Promise<WireBatch> => {
+      steps.push(step)
+      return { step, epoch: 0, numImages: 8, tensors: [] }
+    },
+    onEvent: (event) => void events.push(event),
+    onLife: (life) => void lives.push(life),
+  })
+  const ended = await supervisor.ended.catch((error: unknown) => error)
+  return { ended, events, lives, steps, log: () => readFileSync(workerLog, 'utf8') }
+}
+
+const SECONDS = 1000
+
+test('a good worker gets every step once, in order', async () => {
+  const { ended, events, steps } = await live('good')
+  expect(ended).toMatchObject({ kind: 'stopped', step: 20 })
+  expect(steps).toEqual(Array.from({ length: 20 }, (_, step) => step))
+  expect(events.filter(({ kind }) => kind === 'stepDone')).toHaveLength(20)
+})
+
+test('a resumed worker gets batches from the step that it asks for', async () => {
+  const { steps } = await live('good', {}, { FAKE_FIRST_STEP: '13' })
+  expect(steps).toEqual([13, 14, 15, 16, 17, 18, 19])
+})
+
+test.each([
+  ['wrong-version', 'protocolVersion: expected 1, got 99'],
+  ['wrong-config', 'configHash: expected hash, got another'],
+  ['wrong-token', 'token: not the one this run gave out'],
+])('%s is refused with both values, and the worker is told', async (mode, message) => {
+  const { ended, log, steps } = await live(mode)
+  expect(ended).toMatchObject({ code: 'PROTOCOL', message: expect.stringContaining(message) as string })
+  expect(log()).toContain(message)
+  expect(steps).toEqual([])
+})
+
+test("a crash is reported with the end of the worker's own output", async () => {
+  const { ended } = await live('crash')
+  expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringMatching(/exit code 3[^]*last words of a crash/) as string })
+})
+
+test('bytes that are no message end the life as a protocol error', async () => {
+  expect((await live('garbage')).ended).toMatchObject({ code: 'PROTOCOL' })
+})
+
+test('start clock: a worker that never says hello', { timeout: 15 * SECONDS }, async () => {
+  const { ended } = await live('never', { startSeconds: 1 })
+  expect(ended).toMatchObject({
+    code: 'WORKER_GONE',
+    message: expect.stringContaining('not ready within 1 s (worker.startSeconds)') as string,
+  })
+})
+
+test('link clock: a worker that falls silent, whose stacks are asked for before it is ended', { timeout: 15 * SECONDS }, async () => {
+  const { ended, log, steps } = await live('silent', { leaseSeconds: 1 })
+  expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringContaining('silent for 1 s (worker.leaseSeconds)') as string })
+  expect(log()).toContain('stacks as asked')
+  // It never gave a credit back: two batches were its due, and no third was prepared for it.
+  expect(steps).toEqual([0, 1])
+})
+
+test('progress clock: a worker that beats but does not move', { timeout: 15 * SECONDS }, async () => {
+  const { ended } = await live('stuck', { stepSeconds: 1 })
+  expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringMatching(/no progress for [12] s while training/) as string })
+})
+
+test('a worker that dies at the same step again and again is given up with that step named', { timeout: 30 * SECONDS }, async () => {
+  const { ended, lives } = await live('crash-at', { maxRestarts: 2 }, { FAKE_CRASH_STEP: '4' })
+  expect(lives.filter(({ state }) => state === 'starting').map(({ generation }) => generation)).toEqual([0, 1, 2])
+  expect(ended).toMatchObject({
+    code: 'WORKER_GONE',
+    message: expect.stringMatching(/without getting past step 3 \(worker\.maxRestarts\)/) as string,
+  })
+})
