@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-# Read by OpenMP when torch is imported. Its threads spin while they wait for each other; where anything else keeps a core
-# busy, as the orchestrator's threads do, a step then takes up to thirty times as long as with threads that sleep.
+# Read by OpenMP when torch is imported. By default its threads spin while they wait for each other: where anything else
+# keeps a core busy, as the orchestrator's threads do, a step took ten to thirty times as long as it does with sleeping.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

@@ -55,7 +55,7 @@ class Run:
 
 def run_worker() -> int:
     """One worker process; returns its exit code. Reads IMMISCIBLE_* from the environment."""
-    # Both reach the whole process group; only the orchestrator decides what they mean. A worker without one ends by itself.
+    # Both reach the whole process group; only the orchestrator says what they mean. A worker without one ends itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()
@@ -274,7 +274,7 @@ def describe_failure(error: Exception, step: int) -> tuple[Failed, int]:
         if "OutOfMemoryError" in names:
             code, is_retryable = "OUT_OF_MEMORY", False
         elif "AcceleratorError" in names:
-            code, is_retryable = "DEVICE", True
+            code, is_retryable = "ACCELERATOR", True
         else:
             code, is_retryable = "INTERNAL", False
             message = f"{type(error).__name__}: {message}"

@@ -1,4 +1,4 @@
-"""Golden messages: msgspec agrees with each name, <Message>-(in)valid-*.json; vitest reads them with zod."""
+"""protocol/golden/<Message>-valid-*.json and -invalid-*.json: msgspec agrees with the name, and zod, in vitest, too."""
 
 import re
 from pathlib import Path

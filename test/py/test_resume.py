@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from immiscible_worker.codec import StagedBatch
 from immiscible_worker.errors import ConfigError, NonFiniteError
 from immiscible_worker.sampler import sample
 from immiscible_worker.state import state_sha256
-from immiscible_worker.trainer import learning_rate, resolve_device
+from immiscible_worker.trainer import Trainer, learning_rate, resolve_device
 from orchestrator import CONFIG_HASH, RUN_ID
 
 # Dropout, so that a generator which is carried from step to step would show.
@@ -27,8 +28,14 @@ def straight_60() -> str:
     return state_sha256(train(make_trainer(CONFIG), 60).state())
 
 
-def test_25_steps_a_resume_and_35_more_are_60_steps(tmp_path: Path, straight_60: str) -> None:
-    write_checkpoint(tmp_path, train(make_trainer(CONFIG), 25))
+@pytest.fixture(scope="module")
+def after_25() -> Trainer:
+    """25 steps of the same run. Tests do not change it."""
+    return train(make_trainer(CONFIG), 25)
+
+
+def test_25_steps_a_resume_and_35_more_are_60_steps(tmp_path: Path, after_25: Trainer, straight_60: str) -> None:
+    write_checkpoint(tmp_path, after_25)
     torch.manual_seed(999)
     loaded = load_newest(tmp_path, RUN_ID, CONFIG_HASH, pytest.fail)
     assert loaded is not None
@@ -37,10 +44,10 @@ def test_25_steps_a_resume_and_35_more_are_60_steps(tmp_path: Path, straight_60:
     assert state_sha256(train(resumed, 60).state()) == straight_60
 
 
-def test_a_resume_without_the_ema_would_be_noticed(straight_60: str) -> None:
+def test_a_resume_without_the_ema_would_be_noticed(after_25: Trainer, straight_60: str) -> None:
     resumed = make_trainer(CONFIG)
-    interrupted = train(make_trainer(CONFIG), 25).state()
-    resumed.load(interrupted.__class__(25, interrupted.network, interrupted.network, interrupted.optimizer, 25))
+    state = after_25.state()
+    resumed.load(replace(state, ema=state.network))
     assert state_sha256(train(resumed, 60).state()) != straight_60
 
 

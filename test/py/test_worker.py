@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from training import make_trainer, train
 
 from example import digits, make_config
-from immiscible_worker.codec import encode_batch, encode_message
+from immiscible_worker.codec import encode_message
+from immiscible_worker.errors import ConfigError, NonFiniteError, PairingError, ProtocolError
 from immiscible_worker.protocol import (
     Attach,
     Credit,
@@ -30,13 +31,14 @@ from immiscible_worker.protocol import (
     TrainConfig,
     Warning,
 )
+from immiscible_worker.state import state_sha256
+from immiscible_worker.worker import describe_failure
 from orchestrator import (
     CONFIG_HASH,
     PYTHON_FOLDER,
     RUN_ID,
     TOKEN,
     Orchestrator,
-    draw_batch,
     launch,
     make_digit_batches,
     welcome_of,
@@ -55,42 +57,38 @@ def greet(orchestrator: Orchestrator, config: TrainConfig, folder: Path) -> Read
 
 def test_a_run_with_a_kill_in_it_ends_as_one_without(tmp_path: Path) -> None:
     config = make_config(sampling={"everySteps": 3})
-    make_batch = make_digit_batches(config, IMAGES)
-
-    with launch() as first:
-        ready = greet(first, config, tmp_path / "straight")
-        assert (ready.step, ready.resumed_from, ready.warnings) == (0, None, [])
-        first.serve(ready, make_batch, config.max_train_steps)
-        assert first.exit_code() == 0
-        assert first.heard[0][0] == f"{RUN_ID}.0.0"
-        assert encode_message(Attach(TOKEN)) in [message for _, message in first.heard]
-    order = [(type(event).__name__, getattr(event, "step", None)) for event in first.events[2:]]
-    middle = [("Credit", 4), ("StepDone", 4), ("Saved", 5), ("Credit", 5), ("StepDone", 5), ("Sampled", 6)]
-    assert order[order.index(("Credit", 4)) :][: len(middle)] == middle
-    assert order[-3:] == [("Saved", 8), ("Sampled", 8), ("Stopped", 8)]
-    [stopped] = first.of(Stopped)
-    assert Path(stopped.pipeline, "model_index.json").is_file()
-    assert all(Path(event.path).is_file() for event in first.of(Sampled))
-    assert {beat.phase for beat in first.heartbeats} >= {"starting"}
-
     with launch() as killed:
-        ready = greet(killed, config, tmp_path / "killed")
+        ready = greet(killed, config, tmp_path)
+        assert (ready.step, ready.resumed_from, ready.warnings) == (0, None, [])
         for step in range(7):
-            killed.send_batch(make_batch(step))
+            killed.send_batch(make_digit_batches(config, IMAGES)(step))
         while killed.wait_for(StepDone).step < 6:
             pass
         killed.process.kill()
+    assert killed.heard[0][0] == f"{RUN_ID}.0.0"
+    assert encode_message(Attach(TOKEN)) in [message for _, message in killed.heard]
+    assert {beat.phase for beat in killed.heartbeats} >= {"starting"}
+    order = [(type(event).__name__, getattr(event, "step", None)) for event in killed.events]
+    middle = [("Credit", 4), ("StepDone", 4), ("Saved", 5), ("Credit", 5), ("StepDone", 5), ("Sampled", 6)]
+    assert order[order.index(("Credit", 4)) :][: len(middle)] == middle
+
     with launch(generation=1) as second:
-        ready = greet(second, config, tmp_path / "killed")
+        ready = greet(second, config, tmp_path)
         assert ready.step == 5, "two steps are replayed"
-        assert ready.resumed_from == str(tmp_path / "killed" / "checkpoints" / "step-000000000005")
-        second.send_batch(make_batch(5))  # of generation 0: dropped
+        assert ready.resumed_from == str(tmp_path / "checkpoints" / "step-000000000005")
+        second.send_batch(make_digit_batches(config, IMAGES)(5))  # of generation 0: dropped
         second.serve(ready, make_digit_batches(config, IMAGES, generation=1), config.max_train_steps)
         assert second.exit_code() == 0
-    assert second.of(Stopped)[0].state_sha256 == stopped.state_sha256
-    hashes = {event.step: event.batch_sha256 for event in first.of(StepDone)}
-    assert all(hashes[event.step] == event.batch_sha256 for event in killed.of(StepDone) + second.of(StepDone))
-    assert [path.name for path in (tmp_path / "killed").rglob(".tmp-*")] == []
+    order = [(type(event).__name__, getattr(event, "step", None)) for event in second.events]
+    assert order[-3:] == [("Saved", 8), ("Sampled", 8), ("Stopped", 8)]
+    hashes = {event.step: event.batch_sha256 for event in killed.of(StepDone)}
+    assert all(hashes.get(event.step, event.batch_sha256) == event.batch_sha256 for event in second.of(StepDone))
+    assert all(Path(event.path).is_file() for event in killed.of(Sampled) + second.of(Sampled))
+    assert [path.name for path in tmp_path.rglob(".tmp-*")] == []
+    [stopped] = second.of(Stopped)
+    assert Path(stopped.pipeline, "model_index.json").is_file()
+    straight = train(make_trainer(config), config.max_train_steps)
+    assert stopped.state_sha256 == state_sha256(straight.state())
 
 
 def test_stop_saves_and_the_credit_comes_before_the_step_is_done(tmp_path: Path) -> None:
@@ -126,30 +124,33 @@ def test_a_failing_save_is_a_warning_while_training_and_a_failure_at_the_end(tmp
     assert (failed.code, failed.step, failed.is_retryable) == ("CHECKPOINT_FAILED", 2, False)
 
 
-@pytest.mark.parametrize(
-    ("plant", "code", "exit_code"),
-    [
-        (lambda c: make_digit_batches(c, IMAGES)(1), "WRONG_STEP", 70),
-        (
-            lambda c: encode_batch(
-                RUN_ID, 0, 0, 0, [(n, a * np.inf if n == "noise" else a) for n, a in draw_batch(c, IMAGES, 0)]
-            ),
-            "NONFINITE",
-            1,
-        ),
-    ],
-)
-def test_a_bad_batch_ends_the_worker_with_its_code(
-    tmp_path: Path, plant: Callable[[TrainConfig], list[bytes]], code: str, exit_code: int
-) -> None:
+def test_a_batch_of_another_step_ends_the_worker(tmp_path: Path) -> None:
     config = make_config()
     with launch() as worker:
         greet(worker, config, tmp_path)
-        worker.send_batch(plant(config))
+        worker.send_batch(make_digit_batches(config, IMAGES)(1))
         failed = worker.wait_for(Failed)
-        assert worker.exit_code() == exit_code
-    assert (failed.code, failed.is_retryable, failed.step) == (code, False, 0)
+        assert worker.exit_code() == 70
+    assert (failed.code, failed.is_retryable, failed.step) == ("WRONG_STEP", False, 0)
+    assert failed.message.endswith("step: expected 0, got 1")
     assert "Traceback" in failed.traceback
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code", "is_retryable"),
+    [
+        (ProtocolError("step", 1, 2), "PROTOCOL", 70, False),
+        (ConfigError("DEVICE", "no such device"), "DEVICE", 78, False),
+        (NonFiniteError("nan"), "NONFINITE", 1, False),
+        (PairingError("moved"), "PAIRING", 1, False),
+        (torch.OutOfMemoryError("too much"), "OUT_OF_MEMORY", 1, False),
+        (torch.AcceleratorError("launch failed"), "ACCELERATOR", 75, True),
+        (KeyError("a bug"), "INTERNAL", 1, False),
+    ],
+)
+def test_every_failure_has_its_code(error: Exception, code: str, exit_code: int, is_retryable: bool) -> None:
+    failed, exit_with = describe_failure(error, 3)
+    assert (failed.code, exit_with, failed.is_retryable, failed.step) == (code, exit_code, is_retryable, 3)
 
 
 def test_a_rejected_worker_ends_with_78_before_it_imports_torch(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { runStrategy } from '../assignment/assign.ts'
+import { gather, runStrategy } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { flips, uniforms } from '../random/sample.ts'
+import { consecutiveKeys, flips, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
 
@@ -89,8 +89,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   function drawNoise(poolContext: PoolContext): Float32Array<ArrayBuffer> {
     const numRows = poolSize * strategy.candidatesPerImage
     const keys = new BigUint64Array(numRows)
-    const firstKey = BigInt(poolContext.firstSample) * BigInt(strategy.candidatesPerImage)
-    for (let row = 0; row < numRows; row++) keys[row] = firstKey + BigInt(row)
+    consecutiveKeys(poolContext.firstSample * strategy.candidatesPerImage, keys)
     strategy.noiseKeys?.(poolContext, keys)
     const noise = new Float32Array(numRows * dims)
     kernel.normal(seed, STREAM.noise, keys, dims, noise)
@@ -100,10 +99,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   /** The assigned noise of each image, in image order, as it goes on the wire. */
   function gatherNoise(noise: Float32Array, noiseIndex: Int32Array): Uint8Array<ArrayBuffer> {
     const gathered = new Float32Array(poolSize * dims)
-    for (let row = 0; row < poolSize; row++) {
-      const from = noiseIndex[row] * dims
-      gathered.set(noise.subarray(from, from + dims), row * dims)
-    }
+    gather(noise, noiseIndex, dims, gathered)
     if (strategy.noiseSign === -1) for (let at = 0; at < gathered.length; at++) gathered[at] = -gathered[at]
     if (noiseDtype === 'float32') return new Uint8Array(gathered.buffer)
     const halves = new Uint16Array(gathered.length)
