@@ -40,9 +40,11 @@ def configure_torch(config: WorkerConfig) -> torch.device:
     """Fixes threads and determinism for this process and resolves the device. Raises ConfigError."""
     # Read by cuBLAS when its first handle is made.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    device = resolve_device(config.device)
     if config.num_threads > 0:
         torch.set_num_threads(config.num_threads)
-    device = resolve_device(config.device)
+    elif device.type == "cpu":
+        torch.set_num_threads(max(1, _count_cores() - 1))
     # Off the CPU a few backward kernels have no deterministic form: torch then says so instead of refusing to train.
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     # Guards against reads of memory that was never written; nothing here does, and it costs a write of every buffer.
@@ -51,6 +53,11 @@ def configure_torch(config: WorkerConfig) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     return device
+
+
+def _count_cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(wanted: str) -> torch.device:

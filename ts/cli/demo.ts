@@ -14,9 +14,9 @@ export async function demo(onSetup: (line: string) => void): Promise<string> {
         // On 8x8 images the linear schedule spends most of its steps on noise that hides everything.
         objective: { kind: 'ddim', betaSchedule: 'squaredcos_cap_v2' },
         assignment: { kind: 'quantized' },
-        optimizer: { learningRate: 0.002 },
-        ema: { decay: 0.995 },
-        globalBatchSize: 128,
+        optimizer: { learningRate: 0.004 },
+        ema: { decay: 0.998 },
+        globalBatchSize: 64,
         maxTrainSteps: 2000,
         outputDir: `runs/demo-${stamp}`,
       },
