@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-# Read by libgomp when torch is imported. By default its threads spin for milliseconds while they wait for each other, which
-# where anything else keeps a core busy took ten to thirty times as long; asleep at once, a lone run takes three times as long.
+# Read by libgomp when torch is imported. By default its threads spin for milliseconds while they wait for each other:
+# with another process on their cores a step then took ten to thirty times as long. Asleep at once, it took three times
+# as long on idle cores. So: a short spin, then sleep.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
