@@ -23,7 +23,7 @@ describe('each mistake is exactly one problem', () => {
     ['unknown key in a section', { ...minimal, optimizer: { lr: 1 } }, 'optimizer.lr', 'unknown key'],
     ['missing key', { dataset: { kind: 'digits' } }, 'outputDir', 'expected string, got nothing'],
     ['missing section', { outputDir: 'x' }, 'dataset', 'expected object, got nothing'],
-    ['empty folder name', { ...minimal, outputDir: '' }, 'outputDir', "expected at least 1, got ''"],
+    ['empty folder name', { ...minimal, outputDir: '' }, 'outputDir', "expected at least 1 character, got ''"],
     ['wrong type', { ...minimal, maxTrainSteps: '100' }, 'maxTrainSteps', "expected number, got '100'"],
     ['fraction of a step', { ...minimal, maxTrainSteps: 1.5 }, 'maxTrainSteps', 'expected int, got 1.5'],
     ['too small', { ...minimal, globalBatchSize: 0 }, 'globalBatchSize', 'expected at least 1, got 0'],
