@@ -100,7 +100,12 @@ export const optimizerConfig = z
 export const emaConfig = z
   .strictObject({
     decay: z.number().min(0).lt(1).default(0.999).describe('the most it reaches; diffusers EMAModel warms up to it by itself'),
-    minDecay: z.number().min(0).lt(1).default(0).describe('equal to decay: constant from the second update on; the first copies the weights'),
+    minDecay: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0)
+      .describe('equal to decay: constant from the second update on; the first copies the weights'),
   })
   .meta({ id: 'EmaConfig' })
 
@@ -124,7 +129,11 @@ export const checkpointConfig = z
 export const workerConfig = z
   .strictObject({
     device: z.enum(['auto', 'cuda', 'mps', 'cpu']).default('auto'),
-    numThreads: z.int32().min(0).default(0).describe('torch threads within an operation; 0: on the CPU all cores but one, which is for the orchestrator'),
+    numThreads: z
+      .int32()
+      .min(0)
+      .default(0)
+      .describe('torch threads within an operation; 0: on the CPU all cores but one, which is for the orchestrator'),
     startSeconds: seconds.default(120).describe('from launch to ready'),
     leaseSeconds: seconds.default(10).describe('silence after which the other side counts as gone'),
     stepSeconds: seconds.default(120).describe('the longest a step may go without progress; ten times that while saving or sampling'),
