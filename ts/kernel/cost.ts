@@ -1,4 +1,4 @@
-/** The float32 cost matrix of the exact assignment: minus every image times every noise. */
+/** Inner products in float32: the cost matrix of the exact assignment, and those of given pairs. */
 
 const { fround } = Math
 /** Dimensions per pass: part of the definition, since float sums depend on their order. */
@@ -16,6 +16,17 @@ export function costFloat32(images: Float32Array, noise: Float32Array, n: number
     for (let j = 0; j < n; j++) {
       for (let i = 0; i < n; i++) out[i * n + j] -= stripDot(images, i * dims, noise, j * dims, begin, end)
     }
+  }
+}
+
+/** See `Kernel.pairProducts`: the order of sums is that of `costFloat32`. */
+export function pairProducts(x: Float32Array, y: Float32Array, yIndex: Int32Array, dims: number, out: Float32Array): void {
+  for (let row = 0; row < yIndex.length; row++) {
+    let sum = 0
+    for (let begin = 0; begin < dims; begin += STRIP) {
+      sum = fround(sum + stripDot(x, row * dims, y, yIndex[row] * dims, begin, Math.min(begin + STRIP, dims)))
+    }
+    out[row] = sum
   }
 }
 

@@ -3,6 +3,19 @@
  * Matrices are row-major. Lengths are the caller's to check; inputs are only read. A RangeError says that a value is outside of what a kernel can do.
  */
 
+export type NumberArray = Int8Array | Uint8Array | Uint16Array | Int32Array | Float32Array | BigUint64Array
+
+/** Where arrays live that kernels use without copying them. */
+export interface Arena {
+  /** An array of unspecified contents, good until the scope ends. */
+  array<A extends NumberArray>(type: ArrayType<A>, length: number): A
+}
+
+export interface ArrayType<A> {
+  readonly BYTES_PER_ELEMENT: number
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): A
+}
+
 export interface AuctionResult {
   /** Sum of benefit[i][columnOfRow[i]]. */
   readonly benefit: number
@@ -11,6 +24,8 @@ export interface AuctionResult {
 }
 
 export interface Kernel {
+  /** Runs `work` with an arena whose arrays are gone afterwards. Scopes nest. Arrays from elsewhere work as well, at the price of a copy. */
+  scope<T>(work: (arena: Arena) => T): T
   /**
    * Standard normal noise: row j of `out` (rows x dims, float32) is drawn from Philox4x32-10 with key (seed, 0)
    * and counter (block, low word of keys[j], high word of keys[j], stream), by Box-Muller with polynomials in float32: no libm, the same bits everywhere.
@@ -23,12 +38,16 @@ export interface Kernel {
   packPixels(pixels: Uint8Array, out: Int8Array): void
   /** Float values to int8 by one scale for the whole array (largest magnitude -> 127); answers the scale: value ~ out * scale; 0 where all are zero. RangeError: a value is not finite. */
   packFloats(values: Float32Array, out: Int8Array): number
+  /** int8 back to floats: out = value * scale + offset, each operation in float32. */
+  unpack(values: Int8Array, scale: number, offset: number, out: Float32Array): void
   /** Noise to 7 bits: out = clamp(round(16 n), -64, 63) + 64. The offset adds a constant to each row of a cost matrix, which no assignment sees. */
   packNoise(noise: Float32Array, out: Uint8Array): void
   /** out[i * n + j] = images_i . noise_j, exactly, for int8 x 7-bit rows. dims <= 132,104 (int32). */
   benefitInt8(images: Int8Array, noise: Uint8Array, n: number, dims: number, out: Int32Array): void
   /** out[i * n + j] = -(images_i . noise_j) in float32, in the order of sums that cost.ts defines: half the squared L2 distance, up to constants of row and column. */
   costFloat32(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
+  /** out[i] = x_i . y_(yIndex[i]) in float32: the products of given pairs of rows. */
+  pairProducts(x: Float32Array, y: Float32Array, yIndex: Int32Array, dims: number, out: Float32Array): void
   /**
    * Maximises the sum of `benefit` (n x n) by a forward auction with epsilon scaling until bound - benefit <= tolerance * (benefit - identity benefit), or
    * as close as its integers allow. Cold start; never worse than the identity. Any int32 values will do.

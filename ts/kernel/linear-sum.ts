@@ -101,7 +101,10 @@ function reduceRows(
   return numLeft
 }
 
-/** One shortest augmenting path (Dijkstra on reduced costs) for each row that is still free. */
+/**
+ * One shortest augmenting path (Dijkstra on reduced costs) for each row that is still free: a pass over all columns settles the nearest open one
+ * (the lowest of equals), the next relaxes the others through its row, until a free column is settled.
+ */
 function augment(
   cost: Float32Array | Int32Array,
   n: number,
@@ -112,67 +115,47 @@ function augment(
 ): void {
   const distance = new Float64Array(n)
   const previousRow = new Int32Array(n)
-  // Columns in three runs: [0, scanned) settled, [scanned, reached) at the least distance, [reached, n) beyond.
-  const columns = new Int32Array(n)
+  const isSettled = new Uint8Array(n)
+  const settled = new Int32Array(n)
   for (const freeRow of freeRows) {
-    for (let column = 0; column < n; column++) {
-      distance[column] = cost[freeRow * n + column] - columnPrice[column]
-      previousRow[column] = freeRow
-      columns[column] = column
-    }
-    let scanned = 0
-    let reached = 0
-    let settled = 0
+    distance.fill(Infinity)
+    isSettled.fill(0)
+    let numSettled = 0
+    let row = freeRow
+    let base = 0
     let least = 0
     let end = FREE
     while (end === FREE) {
-      if (scanned === reached) {
-        settled = scanned
-        least = Infinity
-        for (let at = reached; at < n; at++) {
-          const column = columns[at]
-          const length = distance[column]
-          if (length > least) continue
-          if (length < least) {
-            least = length
-            reached = scanned
-          }
-          columns[at] = columns[reached]
-          columns[reached++] = column
-        }
-        for (let at = scanned; at < reached; at++) {
-          if (rowOfColumn[columns[at]] === FREE) {
-            end = columns[at]
-            break
-          }
-        }
-        if (end !== FREE) break
-      }
-      const through = columns[scanned++]
-      const row = rowOfColumn[through]
-      const base = cost[row * n + through] - columnPrice[through] - least
-      for (let at = reached; at < n; at++) {
-        const column = columns[at]
+      least = Infinity
+      let nearest = 0
+      for (let column = 0; column < n; column++) {
+        if (isSettled[column]) continue
         const length = cost[row * n + column] - columnPrice[column] - base
-        if (length >= distance[column]) continue
-        distance[column] = length
-        previousRow[column] = row
-        if (length > least) continue
-        if (rowOfColumn[column] === FREE) {
-          end = column
-          break
+        if (length < distance[column]) {
+          distance[column] = length
+          previousRow[column] = row
         }
-        columns[at] = columns[reached]
-        columns[reached++] = column
+        if (distance[column] < least) {
+          least = distance[column]
+          nearest = column
+        }
+      }
+      isSettled[nearest] = 1
+      settled[numSettled++] = nearest
+      if (rowOfColumn[nearest] === FREE) end = nearest
+      else {
+        row = rowOfColumn[nearest]
+        base = cost[row * n + nearest] - columnPrice[nearest] - least
       }
     }
-    for (let at = 0; at < settled; at++) columnPrice[columns[at]] += distance[columns[at]] - least
+    // The last settled column keeps its price: the path ends there.
+    for (let at = 0; at < numSettled; at++) columnPrice[settled[at]] += distance[settled[at]] - least
     for (let column = end; ;) {
-      const row = previousRow[column]
-      const next = columnOfRow[row]
-      rowOfColumn[column] = row
-      columnOfRow[row] = column
-      if (row === freeRow) break
+      const through = previousRow[column]
+      const next = columnOfRow[through]
+      rowOfColumn[column] = through
+      columnOfRow[through] = column
+      if (through === freeRow) break
       column = next
     }
   }

@@ -32,6 +32,12 @@ export function packFloats(values: Float32Array, out: Int8Array): number {
   return fround(largest / INT8_MAX)
 }
 
+/** See `Kernel.unpack`. */
+export function unpack(values: Int8Array, scale: number, offset: number, out: Float32Array): void {
+  const [factor, shift] = [fround(scale), fround(offset)]
+  for (let at = 0; at < values.length; at++) out[at] = fround(fround(values[at] * factor) + shift)
+}
+
 /** See `Kernel.packNoise`. */
 export function packNoise(noise: Float32Array, out: Uint8Array): void {
   for (let at = 0; at < noise.length; at++) {

@@ -1,21 +1,24 @@
 /** The kernels in plain TypeScript, gathered behind the `Kernel` interface. */
 import { auction } from './auction.ts'
 import { benefitInt8 } from './benefit.ts'
-import { costFloat32 } from './cost.ts'
+import { costFloat32, pairProducts } from './cost.ts'
 import { toFloat16 } from './half.ts'
 import type { Kernel } from './kernel.ts'
 import { linearSum } from './linear-sum.ts'
 import { normal } from './normal.ts'
-import { packFloats, packNoise, packPixels } from './pack.ts'
+import { packFloats, packNoise, packPixels, unpack } from './pack.ts'
 
 export const plainKernel: Kernel = {
+  scope: (work) => work({ array: (type, length) => new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT), 0, length) }),
   normal,
   toFloat16,
   packPixels,
   packFloats,
   packNoise,
+  unpack,
   benefitInt8,
   costFloat32,
+  pairProducts,
   auction,
   linearSum,
 }

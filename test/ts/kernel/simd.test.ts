@@ -1,0 +1,172 @@
+/** The WASM kernels against the plain ones: the same bits, for both builds, over lengths off the vector width, ties and extremes. */
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { BUILDS, compileKernels } from '../../../ts/bootstrap/compile-kernels.ts'
+import type { ArrayType, NumberArray } from '../../../ts/kernel/kernel.ts'
+import { plainKernel } from '../../../ts/kernel/plain.ts'
+import { bestSimdBuild, createSimdKernel } from '../../../ts/kernel/simd/simd.ts'
+
+const bytes = (array: NumberArray): string => Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64')
+const size = (most: number): fc.Arbitrary<number> => fc.integer({ min: 1, max: most })
+
+test.each(Object.keys(BUILDS) as (keyof typeof BUILDS)[])('%s is what its sources compile to', async (name) => {
+  const committed = readFileSync(new URL(`../../../ts/kernel/simd/${name}`, import.meta.url))
+  expect(Buffer.from(await compileKernels(name)).equals(committed)).toBe(true)
+})
+
+test('this engine runs the relaxed build', () => {
+  expect(bestSimdBuild()).toBe('relaxed')
+})
+
+describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
+  const kernel = createSimdKernel(build)
+  const arrayOf = (random: fc.Arbitrary<number>, length: number) => fc.array(random, { minLength: length, maxLength: length })
+
+  /** Runs `work` with both kernels, outputs outside and inside the arena, and compares their bytes. */
+  function expectSameBits<A extends NumberArray>(
+    type: ArrayType<A>,
+    length: number,
+    work: (kernel: typeof plainKernel, out: A) => unknown,
+  ): void {
+    const expected = new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT), 0, length)
+    const answer = work(plainKernel, expected)
+    const copied = new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT), 0, length)
+    expect(work(kernel, copied)).toEqual(answer)
+    expect(bytes(copied)).toBe(bytes(expected))
+    kernel.scope((arena) => {
+      const inPlace = arena.array(type, length)
+      work(kernel, inPlace)
+      expect(bytes(inPlace)).toBe(bytes(expected))
+    })
+  }
+
+  test('normals', () => {
+    const key = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.array(key, { minLength: 1, maxLength: 9 }), size(70), (seed, keys, dims) => {
+        expectSameBits(Float32Array, keys.length * dims, (k, out) => k.normal(seed, 7, BigUint64Array.from(keys), dims, out))
+      }),
+    )
+    const keys = BigUint64Array.from({ length: 300 }, (_, row) => BigInt(row))
+    expectSameBits(Float32Array, 300 * 3072, (k, out) => k.normal(3, 16_777_217, keys, 3072, out))
+  })
+
+  test('float16, all kinds of floats', () => {
+    fc.assert(
+      fc.property(fc.array(fc.float(), { minLength: 1, maxLength: 40 }), (values) => {
+        expectSameBits(Uint16Array, values.length, (k, out) => k.toFloat16(Float32Array.from(values), out))
+      }),
+    )
+    const everySixteenth = new Float32Array(Uint32Array.from({ length: 2 ** 20 }, (_, at) => at * 4096 + (at % 4096)).buffer)
+    expectSameBits(Uint16Array, everySixteenth.length, (k, out) => k.toFloat16(everySixteenth, out))
+  })
+
+  test('packing', () => {
+    fc.assert(
+      fc.property(fc.array(fc.float({ noNaN: true, min: -100, max: 100 }), { minLength: 1, maxLength: 70 }), (values) => {
+        const floats = Float32Array.from(values)
+        expectSameBits(Uint8Array, floats.length, (k, out) => k.packNoise(floats, out))
+        expectSameBits(Int8Array, floats.length, (k, out) => k.packFloats(floats, out))
+        const levels = Int8Array.from(values)
+        expectSameBits(Float32Array, levels.length, (k, out) => k.unpack(levels, 1 / 127.5, 0.5 / 127.5, out))
+        const pixels = Uint8Array.from(values, (value) => value + 100)
+        expectSameBits(Int8Array, pixels.length, (k, out) => k.packPixels(pixels, out))
+      }),
+    )
+    for (const kernelOfTwo of [plainKernel, kernel]) {
+      expect(() => kernelOfTwo.packFloats(Float32Array.of(1, 2, 3, 4, NaN), new Int8Array(5))).toThrow(RangeError)
+      expect(() => kernelOfTwo.packFloats(Float32Array.of(Infinity, 2), new Int8Array(2))).toThrow(RangeError)
+    }
+  })
+
+  test('benefits, extremes included', () => {
+    const levels = fc.constantFrom([-128, 127], [0, 127], [-128, 0])
+    fc.assert(
+      fc.property(size(13), size(70), fc.integer(), levels, (n, dims, salt, [low, high]) => {
+        const images = Int8Array.from({ length: n * dims }, (_, at) => ((at * 7919 + salt) % 3 === 0 ? low : (at * 31 + salt) % high))
+        const noise = Uint8Array.from({ length: n * dims }, (_, at) =>
+          (at * 104_729 + salt) % 5 === 0 ? 127 : Math.abs(at * 17 + salt) % 128,
+        )
+        expectSameBits(Int32Array, n * n, (k, out) => k.benefitInt8(images, noise, n, dims, out))
+      }),
+    )
+    const all = Int8Array.from({ length: 3 * 132_104 }, () => -128)
+    expectSameBits(Int32Array, 9, (k, out) => k.benefitInt8(all, new Uint8Array(all.length).fill(127), 3, 132_104, out))
+  })
+
+  test('float costs', () => {
+    fc.assert(
+      fc.property(
+        size(10),
+        fc.constantFrom(1, 2, 3, 4, 5, 64, 1023, 1024, 1025, 2050),
+        fc.integer({ min: 1, max: 1000 }),
+        (n, dims, salt) => {
+          const [images, noise] = [new Float32Array(n * dims), new Float32Array(n * dims)]
+          plainKernel.normal(salt, 1, BigUint64Array.of(1n), n * dims, images)
+          plainKernel.normal(salt, 1, BigUint64Array.of(2n), n * dims, noise)
+          expectSameBits(Float32Array, n * n, (k, out) => k.costFloat32(images, noise, n, dims, out))
+          const reversed = Int32Array.from({ length: n }, (_, row) => n - 1 - row)
+          expectSameBits(Float32Array, n, (k, out) => k.pairProducts(images, noise, reversed, dims, out))
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  test('auctions, ties and extremes included', () => {
+    const spreads = fc.constantFrom(0, 1, 3, 1000, 2 ** 20, 2 ** 31 - 1)
+    fc.assert(
+      fc.property(size(21), spreads, fc.integer({ min: 1, max: 1e6 }), fc.constantFrom(0, 0.001, 0.1), (n, spread, salt, tolerance) => {
+        const noise = new Float32Array(n * n)
+        plainKernel.normal(salt, 1, BigUint64Array.of(1n), n * n, noise)
+        const benefit = Int32Array.from(noise, (value) => Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.round((value * spread) / 2))))
+        expectSameBits(Int32Array, n, (k, out) => k.auction(benefit, n, tolerance, out))
+      }),
+      { numRuns: 300 },
+    )
+    fc.assert(
+      fc.property(
+        size(12).chain((n) => arrayOf(fc.integer({ min: 0, max: 2 }), n * n)),
+        (values) => {
+          expectSameBits(Int32Array, Math.sqrt(values.length), (k, out) => k.auction(Int32Array.from(values), out.length, 0, out))
+        },
+      ),
+    )
+  })
+
+  test('exact assignments of integers and floats, ties included', () => {
+    const spreads = fc.constantFrom(0, 1, 2, 1000, 2 ** 20, 2 ** 31 - 1)
+    fc.assert(
+      fc.property(size(25), spreads, fc.integer({ min: 1, max: 1e6 }), (n, spread, salt) => {
+        const noise = new Float32Array(n * n)
+        plainKernel.normal(salt, 1, BigUint64Array.of(1n), n * n, noise)
+        const integers = Int32Array.from(noise, (value) => Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.round((value * spread) / 2))))
+        expectSameBits(Int32Array, n, (k, out) => k.linearSum(integers, n, out))
+        expectSameBits(Int32Array, n, (k, out) => k.linearSum(noise, n, out))
+      }),
+      { numRuns: 300 },
+    )
+    const large = new Float32Array(300 * 300)
+    plainKernel.normal(1, 1, BigUint64Array.of(1n), large.length, large)
+    expectSameBits(Int32Array, 300, (k, out) => k.linearSum(large, 300, out))
+    for (const bad of [NaN, Infinity]) {
+      const costs = Float32Array.of(1, 2, 3, 4, 5, 6, 7, bad, 9)
+      for (const either of [plainKernel, kernel]) expect(() => either.linearSum(costs, 3, new Int32Array(3))).toThrow(RangeError)
+    }
+  })
+
+  test('an arena that outgrows its memory keeps what is in it', () => {
+    kernel.scope((arena) => {
+      const first = arena.array(Int32Array, 1000).fill(7)
+      const large = arena.array(Float32Array, 30_000_000).fill(1)
+      kernel.scope((inner) => inner.array(Uint8Array, 50_000_000).fill(3))
+      expect(first.every((value) => value === 7)).toBe(true)
+      expect(large.every((value) => value === 1)).toBe(true)
+      const halves = arena.array(Uint16Array, 1000)
+      kernel.toFloat16(large.subarray(0, 1000), halves)
+      expect(halves.every((value) => value === 0x3c00)).toBe(true)
+    })
+    expect(() => kernel.scope((arena) => arena.array(Float32Array, 2 ** 30))).toThrow(/at most 4 GiB/)
+  })
+})

@@ -1,0 +1,35 @@
+/** ts/kernel/simd/assembly -> ts/kernel/simd/*.wasm. Run by `npm run kernels`; the results are committed, and a test compiles and compares. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import asc from 'assemblyscript/asc'
+
+const FOLDER = join(import.meta.dirname, '..', 'kernel', 'simd')
+const FLAGS = [
+  ['-O3', '--runtime', 'stub', '--noAssert'],
+  ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+].flat()
+
+/** Two builds of the same sources: with the relaxed integer dot product, and without it for engines that lack it. */
+export const BUILDS = { 'kernels.wasm': 'simd,threads', 'kernels-relaxed.wasm': 'simd,threads,relaxed-simd' } as const
+
+/** The bytes of one build. */
+export async function compileKernels(name: keyof typeof BUILDS): Promise<Uint8Array> {
+  let binary: Uint8Array | undefined
+  let said = ''
+  const { error } = await asc.main(['assembly/index.ts', '--baseDir', FOLDER, ...FLAGS, '--enable', BUILDS[name], '--outFile', name], {
+    writeFile(_file, contents) {
+      if (typeof contents !== 'string') binary = contents
+    },
+    stderr: {
+      write(text) {
+        said += typeof text === 'string' ? text : Buffer.from(text).toString()
+      },
+    },
+  })
+  if (error || !binary) throw new Error(`${name}: ${said}`, { cause: error })
+  return binary
+}
+
+if (import.meta.main) {
+  for (const name of Object.keys(BUILDS) as (keyof typeof BUILDS)[]) writeFileSync(join(FOLDER, name), await compileKernels(name))
+}

@@ -1,0 +1,8 @@
+/** What the WASM modules export. Pointers are byte offsets into their memory; lengths count elements. */
+export { normal } from './normal'
+export { toFloat16 } from './half'
+export { largestMagnitude, packNoise, packPixels, scaleFloats, unpack } from './pack'
+export { benefitInt8 } from './benefit'
+export { costFloat32, pairProducts } from './cost'
+export { auction } from './auction'
+export { linearSum } from './linear-sum'

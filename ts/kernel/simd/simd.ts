@@ -1,0 +1,157 @@
+/** The kernels in WASM SIMD: the signatures and the bits of the plain ones (assembly/ holds the sources, `npm run kernels` compiles them). */
+import { readFileSync } from 'node:fs'
+import type { Arena, Kernel, NumberArray } from '../kernel.ts'
+
+const PAGE_BYTES = 65_536
+const MAX_PAGES = 65_536
+/** Every array starts on a cache line. */
+const ALIGNMENT = 64
+const SCRATCH_BYTES = 64
+
+interface Exports {
+  normal(seed: number, stream: number, keys: number, numRows: number, dims: number, out: number, scratch: number): void
+  toFloat16(values: number, length: number, out: number, scratch: number): void
+  packPixels(pixels: number, length: number, out: number): void
+  largestMagnitude(values: number, length: number): number
+  scaleFloats(values: number, length: number, inverse: number, out: number): void
+  packNoise(noise: number, length: number, out: number): void
+  unpack(values: number, length: number, scale: number, offset: number, out: number): void
+  benefitInt8(images: number, noise: number, n: number, dims: number, out: number): void
+  costFloat32(images: number, noise: number, n: number, dims: number, out: number): void
+  pairProducts(x: number, y: number, yIndex: number, numRows: number, dims: number, out: number): void
+  linearSum(cost: number, isInt: number, n: number, columnOfRow: number, scratch: number): number
+  auction(benefit: number, n: number, tolerance: number, columnOfRow: number, scratch: number, bound: number): number
+}
+
+export type SimdBuild = 'relaxed' | 'simd'
+
+const read = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(new URL(name, import.meta.url)))
+
+/** The best build that this engine runs: `relaxed` needs V8 12 (Node 22). Both give the same bits. */
+export function bestSimdBuild(): SimdBuild {
+  return WebAssembly.validate(read('kernels-relaxed.wasm')) ? 'relaxed' : 'simd'
+}
+
+let shared: Kernel | undefined
+
+/** This thread's kernel, made at its first use. */
+export function threadKernel(): Kernel {
+  shared ??= createSimdKernel()
+  return shared
+}
+
+/**
+ * A kernel with a memory of its own (one per thread). Arrays of its arena are used where they are; others are copied in and out.
+ * Memory grows to the largest scope there was, at most 4 GiB, and is kept.
+ */
+export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true })
+  const module = new WebAssembly.Module(read(build === 'relaxed' ? 'kernels-relaxed.wasm' : 'kernels.wasm'))
+  const abort = (): never => {
+    throw new Error('a kernel aborted')
+  }
+  const wasm = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as Exports
+  /** A grown memory shows itself as another SharedArrayBuffer; arrays on the older ones stay good. */
+  const buffers = new WeakSet<ArrayBufferLike>()
+  let top = ALIGNMENT
+  let buffer = memory.buffer
+
+  function reserve(byteLength: number): number {
+    const begin = top
+    top = Math.ceil((begin + byteLength) / ALIGNMENT) * ALIGNMENT
+    const missing = top - buffer.byteLength
+    if (missing > 0) {
+      if (top > MAX_PAGES * PAGE_BYTES) {
+        top = begin
+        throw new RangeError(`expected at most 4 GiB in the arena of a kernel, got ${begin + byteLength} bytes`)
+      }
+      memory.grow(Math.ceil(missing / PAGE_BYTES))
+      buffer = memory.buffer
+    }
+    buffers.add(buffer)
+    return begin
+  }
+
+  const arena: Arena = {
+    array(type, length) {
+      const at = reserve(length * type.BYTES_PER_ELEMENT)
+      return new type(buffer, at, length)
+    },
+  }
+
+  function scope<T>(work: (arena: Arena) => T): T {
+    const before = top
+    try {
+      return work(arena)
+    } finally {
+      top = before
+    }
+  }
+
+  const isInside = (array: NumberArray): boolean => buffers.has(array.buffer)
+  const bytesOf = (array: NumberArray): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+
+  /** Where an input lies, copied in if need be. */
+  function place(input: NumberArray): number {
+    if (isInside(input)) return input.byteOffset
+    const at = reserve(input.byteLength)
+    new Uint8Array(buffer, at, input.byteLength).set(bytesOf(input))
+    return at
+  }
+
+  /** Runs `work` with a place for the output's first `byteLength` bytes, and copies it out if need be. */
+  function into<T>(output: NumberArray, byteLength: number, work: (at: number) => T): T {
+    if (isInside(output)) return work(output.byteOffset)
+    const at = reserve(byteLength)
+    const answer = work(at)
+    bytesOf(output).set(new Uint8Array(buffer, at, byteLength))
+    return answer
+  }
+
+  return {
+    scope,
+    normal: (seed, stream, keys, dims, out) =>
+      scope(() =>
+        into(out, keys.length * dims * 4, (at) => wasm.normal(seed, stream, place(keys), keys.length, dims, at, reserve(SCRATCH_BYTES))),
+      ),
+    toFloat16: (values, out) =>
+      scope(() => into(out, values.length * 2, (at) => wasm.toFloat16(place(values), values.length, at, reserve(SCRATCH_BYTES)))),
+    packPixels: (pixels, out) => scope(() => into(out, pixels.length, (at) => wasm.packPixels(place(pixels), pixels.length, at))),
+    packFloats: (values, out) =>
+      scope(() => {
+        const from = place(values)
+        const largest = wasm.largestMagnitude(from, values.length)
+        if (Number.isNaN(largest)) throw new RangeError(`expected finite values, got ${values.find((value) => !Number.isFinite(value))}`)
+        if (largest < 2 ** -120) {
+          out.fill(0)
+          return 0
+        }
+        into(out, values.length, (at) => wasm.scaleFloats(from, values.length, Math.fround(127 / largest), at))
+        return Math.fround(largest / 127)
+      }),
+    packNoise: (noise, out) => scope(() => into(out, noise.length, (at) => wasm.packNoise(place(noise), noise.length, at))),
+    unpack: (values, scale, offset, out) =>
+      scope(() => into(out, values.length * 4, (at) => wasm.unpack(place(values), values.length, scale, offset, at))),
+    benefitInt8: (images, noise, n, dims, out) =>
+      scope(() => into(out, n * n * 4, (at) => wasm.benefitInt8(place(images), place(noise), n, dims, at))),
+    costFloat32: (images, noise, n, dims, out) =>
+      scope(() => into(out, n * n * 4, (at) => wasm.costFloat32(place(images), place(noise), n, dims, at))),
+    pairProducts: (x, y, yIndex, dims, out) =>
+      scope(() => into(out, yIndex.length * 4, (at) => wasm.pairProducts(place(x), place(y), place(yIndex), yIndex.length, dims, at))),
+    auction: (benefit, n, tolerance, columnOfRow) =>
+      scope(() => {
+        const bound = reserve(8)
+        const scratch = reserve((n + 4) * n * 4)
+        const reached = into(columnOfRow, n * 4, (at) => wasm.auction(place(benefit), n, tolerance, at, scratch, bound))
+        return { benefit: reached, bound: new Float64Array(buffer, bound, 1)[0] }
+      }),
+    linearSum: (cost, n, columnOfRow) =>
+      scope(() => {
+        const even = n + (n % 2)
+        const scratch = reserve(4 * even * 8 + 5 * (even + 2) * 4)
+        const isInt = cost instanceof Int32Array ? 1 : 0
+        const failed = into(columnOfRow, n * 4, (at) => wasm.linearSum(place(cost), isInt, n, at, scratch))
+        if (failed) throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)
+      }),
+  }
+}
