@@ -2,6 +2,7 @@
 import type { AssignmentMetrics } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { packPixels } from '../kernel/pack.ts'
+import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment.ts'
 import { measure } from './metrics.ts'
 
@@ -35,6 +36,13 @@ export function assign(strategy: AssignmentStrategy, { images, noise, dims, labe
   if (!(noise instanceof Float32Array)) throw fail('noise', 'a Float32Array', noise)
   if (images.length === 0 || images.length % dims !== 0) throw fail('images.length', `a positive multiple of dims (${dims})`, images.length)
   if (noise.length % dims !== 0) throw fail('noise.length', `a multiple of dims (${dims})`, noise.length)
+  for (const [name, values] of [
+    ['images', images],
+    ['noise', noise],
+  ] as const) {
+    const strange = findNonFinite(values)
+    if (strange >= 0) throw fail(name, 'finite values', `${values[strange]} in row ${Math.floor(strange / dims)}`)
+  }
   const rows = images.length / dims
   const pool: PoolContext = {
     epoch: 0,
@@ -48,7 +56,13 @@ export function assign(strategy: AssignmentStrategy, { images, noise, dims, labe
 }
 
 /** Runs a strategy on a pool. Throws an ASSIGNMENT error when the input does not fit, the strategy fails, or its answer breaks the contract. */
-export function runStrategy(strategy: AssignmentStrategy, pool: PoolContext, images: Matrix, noise: Matrix): Assigned {
+export function runStrategy(
+  strategy: AssignmentStrategy,
+  pool: PoolContext,
+  images: Matrix,
+  noise: Matrix,
+  kernel = threadKernel(),
+): Assigned {
   checkInput(strategy, pool, images, noise)
   // Nowhere a valid row: what a strategy forgets to write is seen.
   const noiseIndex = new Int32Array(images.rows).fill(-1)
@@ -61,7 +75,7 @@ export function runStrategy(strategy: AssignmentStrategy, pool: PoolContext, ima
     throw new ImmiscibleError('ASSIGNMENT', `[assignment:${strategy.name}] ${message}`, { cause: error })
   }
   checkAnswer(strategy, noise.rows, noiseIndex, report)
-  return { noiseIndex, metrics: measure(strategy, images, noise, noiseIndex, report.dualGap) }
+  return { noiseIndex, metrics: measure(strategy, images, noise, noiseIndex, report.dualGap, kernel) }
 }
 
 /** Row i of the answer = row noiseIndex[i] of the noise: what image i is diffused with. Written to `out` where it is given, which must not be `noise`. */
@@ -79,6 +93,14 @@ export function gather(
     out.set(noise.subarray(row * dims, (row + 1) * dims), image * dims)
   })
   return out
+}
+
+/** The first place that holds NaN or an infinity, -1 where none does. One sum answers the usual case. */
+function findNonFinite(values: Uint8Array | Float32Array): number {
+  if (values instanceof Uint8Array) return -1
+  let sum = 0
+  for (let at = 0; at < values.length; at++) sum += values[at] - values[at]
+  return sum === 0 ? -1 : values.findIndex((value) => !Number.isFinite(value))
 }
 
 function toMatrix(images: Uint8Array | Float32Array, rows: number, dims: number): Matrix {
@@ -101,8 +123,6 @@ function checkInput(strategy: AssignmentStrategy, pool: PoolContext, images: Mat
     if (!Number.isInteger(rows) || rows < 1) throw fail(`${name}.rows`, 'an integer of at least 1', rows)
     if (!Number.isInteger(dims) || dims < 1) throw fail(`${name}.dims`, 'an integer of at least 1', dims)
     if (data.length !== rows * dims) throw fail(`${name}.data.length`, `${rows} x ${dims} = ${rows * dims}`, data.length)
-    const strange = data instanceof Float32Array ? data.findIndex((value) => !Number.isFinite(value)) : -1
-    if (strange >= 0) throw fail(name, 'finite values', `${data[strange]} in row ${Math.floor(strange / dims)}`)
   }
   if (!(noise.data instanceof Float32Array)) throw fail('noise.data', 'a Float32Array', noise.data)
   if (noise.dims !== images.dims) throw fail('noise.dims', images.dims, noise.dims)

@@ -1,23 +1,28 @@
 /** The exact linear sum assignment on float32 squared L2 costs: Li et al., "Immiscible Diffusion", NeurIPS 2024 (arXiv 2406.12303), there on L2 norms in float16. */
-import type { Kernel } from '../kernel/kernel.ts'
-import { plainKernel } from '../kernel/plain.ts'
+import type { Arena, Kernel } from '../kernel/kernel.ts'
+import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentStrategy, Matrix } from './assignment.ts'
 
-export function linear(kernel: Kernel = plainKernel): AssignmentStrategy {
+export function linear(kernel: Kernel = threadKernel()): AssignmentStrategy {
   return {
     name: 'linear',
     candidatesPerImage: 1,
     assign(_pool, images, noise, noiseIndex) {
       const n = images.rows
-      const cost = new Float32Array(n * n)
-      kernel.costFloat32(toFloat32(images), toFloat32(noise), n, images.dims, cost)
-      kernel.linearSum(cost, n, noiseIndex)
+      kernel.scope((arena) => {
+        const cost = arena.array(Float32Array, n * n)
+        kernel.costFloat32(toFloat32(images, kernel, arena), toFloat32(noise, kernel, arena), n, images.dims, cost)
+        kernel.linearSum(cost, n, noiseIndex)
+      })
       return {}
     },
   }
 }
 
 /** Without scale and offset: one multiplies all costs, the other adds to whole columns, and no assignment changes by either. */
-function toFloat32({ data }: Matrix): Float32Array {
-  return data instanceof Float32Array ? data : Float32Array.from(data)
+function toFloat32({ data }: Matrix, kernel: Kernel, arena: Arena): Float32Array {
+  if (data instanceof Float32Array) return data
+  const floats = arena.array(Float32Array, data.length)
+  kernel.unpack(data, 1, 0, floats)
+  return floats
 }

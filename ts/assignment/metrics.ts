@@ -1,5 +1,6 @@
 /** What an assignment did to a pool, in numbers. */
 import type { AssignmentMetrics } from '../../protocol/index.ts'
+import type { Arena, Kernel } from '../kernel/kernel.ts'
 import type { AssignmentStrategy, Matrix } from './assignment.ts'
 
 interface PairMeans {
@@ -9,17 +10,32 @@ interface PairMeans {
   readonly gain: number
 }
 
-/** O(rows x dims), in float64. Image i's own noise, as drawn, is row i * candidatesPerImage. */
+/** O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. */
 export function measure(
   { candidatesPerImage, noiseSign = 1 }: AssignmentStrategy,
   images: Matrix,
   noise: Matrix,
   noiseIndex: Int32Array,
   dualGap: number | undefined,
+  kernel: Kernel,
 ): AssignmentMetrics {
   const ownIndex = noiseIndex.map((_, image) => image * candidatesPerImage)
-  const before = pairMeans(images, noise, ownIndex, 1)
-  const after = pairMeans(images, noise, noiseIndex, noiseSign)
+  const { before, after } = kernel.scope((arena) => {
+    const [x, n] = [toFloats(images, kernel, arena), toFloats(noise, kernel, arena)]
+    const products = (a: Float32Array, b: Float32Array, index: Int32Array): Float32Array => {
+      const out = arena.array(Float32Array, index.length)
+      kernel.pairProducts(a, b, index, images.dims, out)
+      return out
+    }
+    const imageNorms = products(x, x, Int32Array.from(noiseIndex.keys()))
+    const noiseNorms = products(
+      n,
+      n,
+      Int32Array.from({ length: noise.rows }, (_, row) => row),
+    )
+    const means = (index: Int32Array, sign: number): PairMeans => pairMeans(imageNorms, noiseNorms, products(x, n, index), index, sign)
+    return { before: means(ownIndex, 1), after: means(noiseIndex, noiseSign) }
+  })
   return {
     numMoved: noiseIndex.reduce((count, row, image) => count + (row === ownIndex[image] ? 0 : 1), 0),
     preCost: before.distance,
@@ -30,25 +46,30 @@ export function measure(
   }
 }
 
-function pairMeans(images: Matrix, noise: Matrix, noiseIndex: Int32Array, noiseSign: number): PairMeans {
-  const { dims } = images
+/** From squared norms and inner products. */
+function pairMeans(
+  imageNorms: Float32Array,
+  noiseNorms: Float32Array,
+  products: Float32Array,
+  noiseIndex: Int32Array,
+  sign: number,
+): PairMeans {
   let distances = 0
   let gains = 0
-  for (let row = 0; row < images.rows; row++) {
-    const image = row * dims
-    const paired = noiseIndex[row] * dims
-    let squaredDistance = 0
-    let squaredNorm = 0
-    let product = 0
-    for (let d = 0; d < dims; d++) {
-      const x = images.data[image + d] * images.scale + images.offset
-      const n = (noise.data[paired + d] * noise.scale + noise.offset) * noiseSign
-      squaredDistance += (x - n) * (x - n)
-      squaredNorm += x * x
-      product += x * n
-    }
-    distances += Math.sqrt(squaredDistance)
-    if (squaredNorm > 0) gains += product / Math.sqrt(squaredNorm)
+  for (let image = 0; image < products.length; image++) {
+    const product = products[image] * sign
+    const norm = imageNorms[image]
+    distances += Math.sqrt(Math.max(0, norm - 2 * product + noiseNorms[noiseIndex[image]]))
+    if (norm > 0) gains += product / Math.sqrt(norm)
   }
-  return { distance: distances / images.rows, gain: gains / images.rows }
+  return { distance: distances / products.length, gain: gains / products.length }
+}
+
+/** The matrix in its own units. */
+function toFloats({ data, scale, offset }: Matrix, kernel: Kernel, arena: Arena): Float32Array {
+  if (data instanceof Float32Array && scale === 1 && offset === 0) return data
+  const floats = arena.array(Float32Array, data.length)
+  if (data instanceof Int8Array) kernel.unpack(data, scale, offset, floats)
+  else for (let at = 0; at < data.length; at++) floats[at] = data[at] * scale + offset
+  return floats
 }
