@@ -1,15 +1,18 @@
 /** Prepares batches ahead of the worker: batch(step) for whoever asks next, computed in a thread while the worker trains. */
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
 import type { AssignmentStrategy } from '../assignment/assignment.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { ImmiscibleError } from '../errors.ts'
-import { plainKernel } from '../kernel/plain.ts'
+import { threadKernel } from '../kernel/simd/simd.ts'
 import { createPoolSource, poolLayout, type Batch } from './source.ts'
 import type { ThreadAnswer } from './thread.ts'
 
 /** More pools than this ahead of the worker buy nothing, whatever the budget. */
 const MAX_POOLS_AHEAD = 8
+/** One thread solves 1,024 CIFAR-sized images in well under the time of a training step on them. */
+const MAX_DEFAULT_THREADS = 4
 
 export interface Pipeline extends AsyncDisposable {
   /** The batch of a step. Steps may be asked for in any order; going on by one is fast. The caller owns the memory. */
@@ -21,7 +24,7 @@ export function openPipeline(config: TrainConfig, dataset: Dataset, customStrate
   const { batchesPerPool, poolBytes } = poolLayout(config, dataset)
   const poolsAhead = Math.max(1, Math.min(MAX_POOLS_AHEAD, Math.floor(config.pipeline.byteBudget / poolBytes) - 1))
   const lastPool = Math.ceil(config.maxTrainSteps / batchesPerPool) - 1
-  const solver = customStrategy ? solveHere(config, dataset, customStrategy) : solveInThread(config)
+  const solver = customStrategy ? solveHere(config, dataset, customStrategy) : solveInThreads(config)
   const pools = new Map<number, Promise<Batch[]>>()
 
   function request(index: number): Promise<Batch[]> {
@@ -53,7 +56,7 @@ interface Solver {
 }
 
 function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentStrategy): Solver {
-  const source = createPoolSource(config, dataset, strategy, plainKernel)
+  const source = createPoolSource(config, dataset, strategy, threadKernel())
   return {
     solve: (index) =>
       new Promise((resolve, reject) => {
@@ -69,7 +72,25 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
   }
 }
 
-function solveInThread(config: TrainConfig): Solver {
+/** Each thread solves whole pools; the next goes to the one with the least to do. */
+function solveInThreads(config: TrainConfig): Solver {
+  const threads = Array.from({ length: numThreads(config) }, () => startThread(config))
+  return {
+    solve(index) {
+      const thread = threads.reduce((least, other) => (other.numWaiting() < least.numWaiting() ? other : least))
+      return thread.solve(index)
+    },
+    async close() {
+      await Promise.all(threads.map((thread) => thread.close()))
+    },
+  }
+}
+
+function numThreads({ pipeline }: TrainConfig): number {
+  return pipeline.threads > 0 ? pipeline.threads : Math.max(1, Math.min(MAX_DEFAULT_THREADS, Math.floor(availableParallelism() / 2)))
+}
+
+function startThread(config: TrainConfig): Solver & { numWaiting(): number } {
   const waiting = new Map<number, PromiseWithResolvers<Batch[]>>()
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const thread = new Worker(new URL(`./thread.${extension}`, import.meta.url), { workerData: config })
@@ -85,10 +106,11 @@ function solveInThread(config: TrainConfig): Solver {
     waiting.get(index)?.resolve(batches)
     waiting.delete(index)
   })
-  thread.on('error', (cause: Error) => fail(new ImmiscibleError('PIPELINE', `the preparing thread failed: ${cause.message}`, { cause })))
-  thread.on('exit', (code) => fail(new ImmiscibleError('PIPELINE', `the preparing thread ended with code ${code}`)))
+  thread.on('error', (cause: Error) => fail(new ImmiscibleError('PIPELINE', `a preparing thread failed: ${cause.message}`, { cause })))
+  thread.on('exit', (code) => fail(new ImmiscibleError('PIPELINE', `a preparing thread ended with code ${code}`)))
 
   return {
+    numWaiting: () => waiting.size,
     solve(index) {
       if (failure) return Promise.reject(failure)
       const answer = Promise.withResolvers<Batch[]>()

@@ -9,9 +9,9 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { gather, runStrategy } from '../assignment/assign.ts'
+import { runStrategy } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { consecutiveKeys, flips, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
@@ -86,40 +86,49 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     return pixels
   }
 
-  function drawNoise(poolContext: PoolContext): Float32Array<ArrayBuffer> {
+  function drawNoise(poolContext: PoolContext, arena: Arena): Float32Array {
     const numRows = poolSize * strategy.candidatesPerImage
-    const keys = new BigUint64Array(numRows)
+    const keys = arena.array(BigUint64Array, numRows)
     consecutiveKeys(poolContext.firstSample * strategy.candidatesPerImage, keys)
     strategy.noiseKeys?.(poolContext, keys)
-    const noise = new Float32Array(numRows * dims)
+    const noise = arena.array(Float32Array, numRows * dims)
     kernel.normal(seed, STREAM.noise, keys, dims, noise)
     return noise
   }
 
-  /** The assigned noise of each image, in image order, as it goes on the wire. */
-  function gatherNoise(noise: Float32Array, noiseIndex: Int32Array): Uint8Array<ArrayBuffer> {
-    const gathered = new Float32Array(poolSize * dims)
-    gather(noise, noiseIndex, dims, gathered)
-    if (strategy.noiseSign === -1) for (let at = 0; at < gathered.length; at++) gathered[at] = -gathered[at]
-    if (noiseDtype === 'float32') return new Uint8Array(gathered.buffer)
-    const halves = new Uint16Array(gathered.length)
-    kernel.toFloat16(gathered, halves)
-    return new Uint8Array(halves.buffer)
+  /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
+  function gatherNoise(noise: Float32Array, noiseIndex: Int32Array, arena: Arena): Uint8Array<ArrayBuffer> {
+    if (strategy.noiseSign === -1) for (let at = 0; at < noise.length; at++) noise[at] = -noise[at]
+    const values = noiseDtype === 'float32' ? noise : arena.array(Uint16Array, noise.length)
+    if (values instanceof Uint16Array) kernel.toFloat16(noise, values)
+    const rowBytes = dims * values.BYTES_PER_ELEMENT
+    const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    const gathered = new Uint8Array(poolSize * rowBytes)
+    noiseIndex.forEach((row, image) => gathered.set(from.subarray(row * rowBytes, (row + 1) * rowBytes), image * rowBytes))
+    return gathered
+  }
+
+  /** Noise and assignment, where the kernels keep their arrays. */
+  function solve(poolContext: PoolContext, pixels: Uint8Array) {
+    return kernel.scope((arena) => {
+      const start = performance.now()
+      const noise = drawNoise(poolContext, arena)
+      const drawn = performance.now()
+      const packed = arena.array(Int8Array, pixels.length)
+      kernel.packPixels(pixels, packed)
+      const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
+      const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
+      const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
+      const assigned = performance.now()
+      const gathered = gatherNoise(noise, noiseIndex, arena)
+      return { gathered, metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
+    })
   }
 
   function pool(index: number): Batch[] {
     const poolContext = context(index)
     const pixels = readImages(poolContext)
-    const beforeNoise = performance.now()
-    const noise = drawNoise(poolContext)
-    const beforeAssign = performance.now()
-    const packed = new Int8Array(pixels.length)
-    kernel.packPixels(pixels, packed)
-    const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
-    const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
-    const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates)
-    const afterAssign = performance.now()
-    const gathered = gatherNoise(noise, noiseIndex)
+    const { gathered, metrics, noiseMs, assignMs } = solve(poolContext, pixels)
     const draws = new Float32Array(poolSize * UNIFORM_COLUMNS.length)
     uniforms(seed, poolContext.firstSample, draws)
 
@@ -141,8 +150,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
         return { spec: { name, dtype, shape: [globalBatchSize, ...shape], byteLength, crc32: crc32(slice) }, data: slice }
       }),
       assignment: metrics,
-      noiseMs: (beforeAssign - beforeNoise) / batchesPerPool,
-      assignMs: (afterAssign - beforeAssign) / batchesPerPool,
+      noiseMs: noiseMs / batchesPerPool,
+      assignMs: assignMs / batchesPerPool,
     }))
   }
 

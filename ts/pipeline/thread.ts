@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
 import { createStrategy } from '../assignment/table.ts'
 import { loadDataset } from '../dataset/table.ts'
-import { plainKernel } from '../kernel/plain.ts'
+import { threadKernel } from '../kernel/simd/simd.ts'
 import { createPoolSource, type Batch } from './source.ts'
 
 export interface ThreadAnswer {
@@ -15,7 +15,7 @@ const port = parentPort
 if (!port) throw new Error('ts/pipeline/thread.ts runs as a worker thread only')
 
 const config = workerData as TrainConfig
-const source = createPoolSource(config, loadDataset(config.dataset), createStrategy(config.assignment), plainKernel)
+const source = createPoolSource(config, loadDataset(config.dataset), createStrategy(config.assignment), threadKernel())
 
 port.on('message', (index: number) => {
   const batches = source.pool(index)
