@@ -4,12 +4,23 @@ import { z } from 'zod'
 const positiveInt = z.int32().min(1)
 const seconds = z.number().positive()
 
-export const datasetConfig = z
+const horizontalFlip = z.boolean().default(false).describe('mirror each sample with probability 1/2')
+
+export const digitsDataset = z
+  .strictObject({ kind: z.literal('digits'), horizontalFlip })
+  .meta({ id: 'DigitsDataset' })
+  .describe('1,797 grey 8x8 images of 10 classes, embedded')
+
+export const emojiDataset = z
   .strictObject({
-    kind: z.enum(['digits']).describe('digits: 1,797 grey 8x8 images, embedded'),
-    horizontalFlip: z.boolean().default(false).describe('mirror each sample with probability 1/2'),
+    kind: z.literal('emoji'),
+    resolution: z.int32().min(1).max(32).default(32).describe('height and width; below 32 by area averaging'),
+    horizontalFlip,
   })
-  .meta({ id: 'DatasetConfig' })
+  .meta({ id: 'EmojiDataset' })
+  .describe('1,412 colour images of 7 classes on white, 32x32, embedded')
+
+export const datasetConfig = z.discriminatedUnion('kind', [digitsDataset, emojiDataset]).meta({ id: 'DatasetConfig' })
 
 export const ddimObjective = z
   .strictObject({
@@ -144,6 +155,7 @@ export const workerConfig = z
 export const pipelineConfig = z
   .strictObject({
     byteBudget: positiveInt.default(268_435_456).describe('bytes of batches prepared ahead; never less than one pool'),
+    threads: z.int32().min(0).max(64).default(0).describe('threads that prepare pools; 0: half the cores, four at most'),
     credits: positiveInt.default(2).describe('batches sent to a worker that it has not staged yet'),
     noiseDtype: z.enum(['float16', 'float32']).default('float16').describe('noise on the wire'),
   })

@@ -11,9 +11,16 @@ UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
 DTYPE_BYTES = {"uint8": 1, "int32": 4, "float16": 2, "float32": 4}
 
 
-class DatasetConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    kind: Literal["digits"]
+class DigitsDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="digits"):
     horizontal_flip: bool
+
+
+class EmojiDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="emoji"):
+    resolution: Annotated[int, Meta(ge=1, le=32)]
+    horizontal_flip: bool
+
+
+DatasetConfig = DigitsDataset | EmojiDataset
 
 
 class DdimObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ddim"):
@@ -96,6 +103,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     byte_budget: Annotated[int, Meta(ge=1, le=2147483647)]
+    threads: Annotated[int, Meta(ge=0, le=64)]
     credits: Annotated[int, Meta(ge=1, le=2147483647)]
     noise_dtype: Literal["float16", "float32"]
 

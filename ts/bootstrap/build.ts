@@ -5,7 +5,7 @@ import { run } from '../process.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 /** What modules read at run time lies beside them under these endings. */
-const ASSETS = /\.(bin|wasm|json)$/
+const ASSETS = /\.(bin|zlib|wasm|json)$/
 
 rmSync(join(ROOT, 'dist'), { recursive: true, force: true })
 const { exitCode } = await run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], { cwd: ROOT, inherit: true })

@@ -5,41 +5,60 @@ import { fileURLToPath } from 'node:url'
 import { ImmiscibleError } from '../errors.ts'
 import type { Dataset } from './dataset.ts'
 
-interface Sidecar {
+export interface Sidecar {
   readonly name: string
   readonly shape: readonly [number, number, number, number]
   readonly numClasses: number
   readonly sha256: Readonly<Record<string, string>>
 }
 
-/** Loads `NAME.json`, `NAME.u8.bin` and `NAME.labels.bin` of `folder`. No byte is used before its file's hash holds. */
-export function loadEmbedded(name: string, folder = new URL('embedded/', import.meta.url)): Dataset {
+/** A data set as its files hold it: pixels encoded in the source's own way, one uint8 label per image. */
+export interface Embedded {
+  readonly sidecar: Sidecar
+  readonly pixels: Uint8Array
+  readonly labels: Int32Array
+}
+
+/** Reads `NAME.json`, the file of pixels and `NAME.labels.bin` of `folder`. No byte is used before its file's hash holds. */
+export function readEmbedded(name: string, pixelFile: string, folder = new URL('embedded/', import.meta.url)): Embedded {
   const sidecar = JSON.parse(readBytes(new URL(`${name}.json`, folder)).toString('utf8')) as Sidecar
-  const [numImages, ...imageShape] = sidecar.shape
+  return {
+    sidecar,
+    pixels: readVerified(new URL(pixelFile, folder), sidecar),
+    labels: Int32Array.from(readVerified(new URL(`${name}.labels.bin`, folder), sidecar)),
+  }
+}
+
+/** A data set in memory. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
+export function datasetOf(name: string, shape: Sidecar['shape'], pixels: Uint8Array, labels: Int32Array, numClasses: number): Dataset {
+  const [numImages, ...imageShape] = shape
   const imageBytes = imageShape.reduce((product, size) => product * size, 1)
-  const pixels = readVerified(new URL(`${name}.u8.bin`, folder), sidecar, numImages * imageBytes)
-  const labels = Int32Array.from(readVerified(new URL(`${name}.labels.bin`, folder), sidecar, numImages))
+  for (const [what, length, expected] of [
+    ['pixels', pixels.length, numImages * imageBytes],
+    ['labels', labels.length, numImages],
+  ] as const) {
+    if (length !== expected) throw new ImmiscibleError('DATASET', `${name}: expected ${expected} ${what}, got ${length}`)
+  }
   return {
     name,
     numImages,
     imageShape,
     labels,
-    numClasses: sidecar.numClasses,
-    sha256: createHash('sha256').update(sidecar.shape.join('x')).update(pixels).update(labels).digest('hex'),
+    numClasses,
+    sha256: createHash('sha256').update(shape.join('x')).update(pixels).update(labels).digest('hex'),
     read(index, out, offset) {
       out.set(pixels.subarray(index * imageBytes, (index + 1) * imageBytes), offset)
     },
   }
 }
 
-function readVerified(file: URL, { sha256 }: Sidecar, byteLength: number): Uint8Array {
+function readVerified(file: URL, { sha256 }: Sidecar): Uint8Array {
   const bytes = readBytes(file)
   const path = fileURLToPath(file)
-  const expected = sha256[path.split(/[/\\]/).at(-1) as string]
+  const expected = sha256[path.split(/[/\\]/).at(-1)]
   const actual = createHash('sha256').update(bytes).digest('hex')
   if (actual !== expected)
     throw new ImmiscibleError('DATASET', `${path}: expected SHA-256 ${expected}, got ${actual}; install the package again`)
-  if (bytes.length !== byteLength) throw new ImmiscibleError('DATASET', `${path}: expected ${byteLength} bytes, got ${bytes.length}`)
   return bytes
 }
 

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadDigits } from '../../../ts/dataset/digits.ts'
-import { loadEmbedded } from '../../../ts/dataset/embedded.ts'
 import { loadDataset } from '../../../ts/dataset/table.ts'
 import { run } from '../../../ts/process.ts'
 import { findEnvironment } from '../../../ts/worker/environment.ts'
@@ -63,13 +62,13 @@ test('a file with one wrong bit is refused by name, with both hashes', () => {
   const bytes = readFileSync(file)
   bytes[5000] = (bytes[5000] ?? 0) ^ 1
   writeFileSync(file, bytes)
-  const load = (): unknown => loadEmbedded('digits', pathToFileURL(`${folder}/`))
+  const load = (): unknown => loadDigits(pathToFileURL(`${folder}/`))
   expect(load).toThrow(expect.objectContaining({ code: 'DATASET' }))
   expect(load).toThrow(/digits\.u8\.bin: expected SHA-256 b41ca9fd[0-9a-f]{56}, got [0-9a-f]{64}/)
 })
 
 test('a missing file is an error that names it', () => {
-  expect(() => loadEmbedded('digits', pathToFileURL(`${folder}/`))).toThrow(/digits\.json: cannot be read/)
+  expect(() => loadDigits(pathToFileURL(`${folder}/`))).toThrow(/digits\.json: cannot be read/)
 })
 
 test('the script in the tree derives these very bytes', async () => {
