@@ -1,4 +1,4 @@
-/** `npm run bench`: the assignment against what people use, thread for thread in the same run; medians over repeats. --quick, --json FILE. */
+/** `npm run bench`: the assignment against what people use, thread for thread in the same run; medians over repeats. --quick, --large, --json FILE. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,19 @@ import { startCompetitors, type Competitors, type PythonRequest } from './python
 const TOO_SLOW_MS = 20_000
 const THREADS = 1
 const WARM_UP_MS = 300
+
+type Case = readonly ['emoji' | 'gaussian', size: number, resolution: number]
+const QUICK: readonly Case[] = [
+  ['emoji', 256, 32],
+  ['emoji', 1024, 32],
+]
+const CASES: readonly Case[] = [
+  ...([64, 128, 256, 512, 1024].map((size) => ['emoji', size, 32]) as Case[]),
+  ...([256, 1024, 2048].map((size) => ['gaussian', size, 32]) as Case[]),
+  ['gaussian', 1024, 64],
+]
+/** With `--large`: minutes more, nearly all of it the competitors'. */
+const LARGE: readonly Case[] = [['gaussian', 4096, 32]]
 
 interface Row {
   bench: string
@@ -34,7 +47,9 @@ interface Row {
   cpu: string
 }
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } } })
+const { values: flags } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, large: { type: 'boolean', default: false }, json: { type: 'string' } },
+})
 const repeats = flags.quick ? 5 : 11
 const kernel = createSimdKernel()
 const cpu = describeCpu()
@@ -47,25 +62,9 @@ const { python } = await ensureEnvironment({ extras: ['bench'], onProgress: (lin
 try {
   using competitors = startCompetitors(python, THREADS)
   await benchNoise(competitors)
-  const cases = flags.quick
-    ? ([
-        ['emoji', 256, 32],
-        ['emoji', 1024, 32],
-      ] as const)
-    : ([
-        ['emoji', 64, 32],
-        ['emoji', 128, 32],
-        ['emoji', 256, 32],
-        ['emoji', 512, 32],
-        ['emoji', 1024, 32],
-        ['gaussian', 256, 32],
-        ['gaussian', 1024, 32],
-        ['gaussian', 2048, 32],
-        ['gaussian', 4096, 32],
-        ['gaussian', 256, 64],
-        ['gaussian', 1024, 64],
-      ] as const)
-  for (const [name, size, resolution] of cases) await benchAssignment(competitors, name, size, resolution)
+  for (const [name, size, resolution] of flags.quick ? QUICK : flags.large ? [...CASES, ...LARGE] : CASES) {
+    await benchAssignment(competitors, name, size, resolution)
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -204,7 +203,7 @@ function report(row: Pick<Row, 'bench' | 'case' | 'size' | 'dims' | 'competitor'
 
 function median(work: () => unknown, times = repeats): number {
   // V8 optimises a WASM function while it runs hot: the clock starts when it has.
-  for (const start = performance.now(); performance.now() - start < WARM_UP_MS; ) work()
+  for (const start = performance.now(); performance.now() - start < WARM_UP_MS;) work()
   const samples = Array.from({ length: times }, () => {
     const start = performance.now()
     work()

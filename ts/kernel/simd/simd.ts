@@ -6,7 +6,7 @@ const PAGE_BYTES = 65_536
 const MAX_PAGES = 65_536
 /** Every array starts on a cache line. */
 const ALIGNMENT = 64
-const SCRATCH_BYTES = 64
+const SCRATCH_BYTES = 128
 
 interface Exports {
   normal(seed: number, stream: number, keys: number, numRows: number, dims: number, out: number, scratch: number): void

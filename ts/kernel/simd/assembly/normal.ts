@@ -24,46 +24,71 @@ const C4: f32 = <f32>((HALF_PI * HALF_PI * HALF_PI * HALF_PI) / 24.0)
 const C6: f32 = <f32>(-(HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI) / 720.0)
 const C8: f32 = <f32>((HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI * HALF_PI) / 40320.0)
 
-// The words and normals of one group of 16 pass through here.
+// The words of two groups of four blocks: two chains of multiplications keep the unit busy where one would wait for itself.
 let w0: v128 = i32x4.splat(0)
 let w1: v128 = i32x4.splat(0)
 let w2: v128 = i32x4.splat(0)
 let w3: v128 = i32x4.splat(0)
+let v0: v128 = i32x4.splat(0)
+let v1: v128 = i32x4.splat(0)
+let v2: v128 = i32x4.splat(0)
+let v3: v128 = i32x4.splat(0)
 
-/** Low and high halves of the products of four uint32 by a constant. */
 @inline
-function highWords(a: v128, multiplier: v128): v128 {
-  const even = i64x2.extmul_low_i32x4_u(v128.shuffle<i32>(a, a, 0, 2, 0, 2), multiplier)
-  const odd = i64x2.extmul_low_i32x4_u(v128.shuffle<i32>(a, a, 1, 3, 1, 3), multiplier)
-  return v128.shuffle<i32>(even, odd, 1, 5, 3, 7)
+function highHalves(low: v128, high: v128): v128 {
+  return v128.shuffle<i32>(low, high, 1, 3, 5, 7)
 }
 
 @inline
-function philoxGroup(block: u32, low: u32, high: u32, stream: u32, seed: u32): void {
-  let c0 = i32x4.add(i32x4.splat(block), i32x4(0, 1, 2, 3))
-  let c1 = i32x4.splat(low)
-  let c2 = i32x4.splat(high)
-  let c3 = i32x4.splat(stream)
+function lowHalves(low: v128, high: v128): v128 {
+  return v128.shuffle<i32>(low, high, 0, 2, 4, 6)
+}
+
+/** Blocks `block` .. `block` + 3 into w, the next four into v. */
+@inline
+function philoxGroups(block: u32, low: u32, high: u32, stream: u32, seed: u32): void {
+  let a0 = i32x4.add(i32x4.splat(block), i32x4(0, 1, 2, 3))
+  let b0 = i32x4.add(a0, i32x4.splat(4))
+  let a1 = i32x4.splat(low)
+  let b1 = a1
+  let a2 = i32x4.splat(high)
+  let b2 = a2
+  let a3 = i32x4.splat(stream)
+  let b3 = a3
   let k0: u32 = seed
   let k1: u32 = 0
   const m0 = i32x4.splat(MULTIPLIER_0)
   const m1 = i32x4.splat(MULTIPLIER_1)
   for (let round = 0; round < ROUNDS; round++) {
-    const low0 = i32x4.mul(c0, m0)
-    const low1 = i32x4.mul(c2, m1)
-    const high0 = highWords(c0, m0)
-    const high1 = highWords(c2, m1)
-    c0 = v128.xor(v128.xor(high1, c1), i32x4.splat(k0))
-    c1 = low1
-    c2 = v128.xor(v128.xor(high0, c3), i32x4.splat(k1))
-    c3 = low0
+    const key0 = i32x4.splat(k0)
+    const key1 = i32x4.splat(k1)
+    const a0Low = i64x2.extmul_low_i32x4_u(a0, m0)
+    const a0High = i64x2.extmul_high_i32x4_u(a0, m0)
+    const b0Low = i64x2.extmul_low_i32x4_u(b0, m0)
+    const b0High = i64x2.extmul_high_i32x4_u(b0, m0)
+    const a2Low = i64x2.extmul_low_i32x4_u(a2, m1)
+    const a2High = i64x2.extmul_high_i32x4_u(a2, m1)
+    const b2Low = i64x2.extmul_low_i32x4_u(b2, m1)
+    const b2High = i64x2.extmul_high_i32x4_u(b2, m1)
+    a0 = v128.xor(v128.xor(highHalves(a2Low, a2High), a1), key0)
+    b0 = v128.xor(v128.xor(highHalves(b2Low, b2High), b1), key0)
+    a1 = lowHalves(a2Low, a2High)
+    b1 = lowHalves(b2Low, b2High)
+    a2 = v128.xor(v128.xor(highHalves(a0Low, a0High), a3), key1)
+    b2 = v128.xor(v128.xor(highHalves(b0Low, b0High), b3), key1)
+    a3 = lowHalves(a0Low, a0High)
+    b3 = lowHalves(b0Low, b0High)
     k0 += WEYL_0
     k1 += WEYL_1
   }
-  w0 = c0
-  w1 = c1
-  w2 = c2
-  w3 = c3
+  w0 = a0
+  w1 = a1
+  w2 = a2
+  w3 = a3
+  v0 = b0
+  v1 = b1
+  v2 = b2
+  v3 = b3
 }
 
 @inline
@@ -106,18 +131,20 @@ function storePair(radii: v128, word: v128, out: usize): void {
   v128.store(out, v128.xor(v128.bitselect(cosine, sine, isOdd), signY), 16)
 }
 
-/** Row j of `out` (float32, dims of it) from key j. `out` has room for whole groups of 16 only up to the last row's last: the tail goes through `scratch` (64 bytes). */
+/** Row j of `out` (float32, dims of it) from key j. The last 32 of a row that `dims` does not fill go through `scratch` (128 bytes). */
 export function normal(seed: u32, stream: u32, keys: usize, numRows: i32, dims: i32, out: usize, scratch: usize): void {
   for (let row = 0; row < numRows; row++) {
     const low = load<u32>(keys + ((<usize>row) << 3))
     const high = load<u32>(keys + ((<usize>row) << 3), 4)
-    const to = out + (<usize>row * dims << 2)
-    for (let begin = 0; begin < dims; begin += 16) {
-      const isWhole = begin + 16 <= dims
+    const to = out + ((<usize>row * dims) << 2)
+    for (let begin = 0; begin < dims; begin += 32) {
+      const isWhole = begin + 32 <= dims
       const at = isWhole ? to + (<usize>begin << 2) : scratch
-      philoxGroup(<u32>begin >> 2, low, high, stream, seed)
+      philoxGroups(<u32>begin >> 2, low, high, stream, seed)
       storePair(radius(w0), w1, at)
       storePair(radius(w2), w3, at + 32)
+      storePair(radius(v0), v1, at + 64)
+      storePair(radius(v2), v3, at + 96)
       if (!isWhole) memory.copy(to + (<usize>begin << 2), scratch, (dims - begin) << 2)
     }
   }
