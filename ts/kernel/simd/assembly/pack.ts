@@ -41,9 +41,15 @@ export function scaleFloats(values: usize, length: i32, inverse: f32, out: usize
   for (; at < length; at++) store<i8>(out + at, <i8>nearest(load<f32>(values + (<usize>at << 2)) * inverse))
 }
 
+/** To the nearest even integer, for magnitudes up to 2^22: the adder rounds, and leaves the integer in the low bits. */
+@inline
+function roundedEven(value: v128): v128 {
+  return i32x4.sub(f32x4.add(value, f32x4.splat(12582912)), i32x4.splat(0x4b400000))
+}
+
 @inline
 function rounded(value: v128, factor: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(value, factor)))
+  return roundedEven(f32x4.mul(value, factor))
 }
 
 /** out = value * scale + offset. */
@@ -77,6 +83,7 @@ export function packNoise(noise: usize, length: i32, out: usize): void {
 
 @inline
 function level(noise: v128): v128 {
-  const value = f32x4.min(f32x4.max(f32x4.mul(noise, f32x4.splat(16)), f32x4.splat(-64)), f32x4.splat(63))
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(value))
+  // pmin and pmax are one instruction each where min and max, which care for NaN and -0, are seven.
+  const value = f32x4.pmin(f32x4.splat(63), f32x4.pmax(f32x4.splat(-64), f32x4.mul(noise, f32x4.splat(16))))
+  return roundedEven(value)
 }
