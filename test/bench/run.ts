@@ -29,7 +29,7 @@ const CASES: readonly Case[] = [
 /** With `--large`: minutes more, nearly all of it the competitors'. */
 const LARGE: readonly Case[] = [['gaussian', 4096, 32]]
 
-interface Row {
+export interface Row {
   bench: string
   case: string
   size: number

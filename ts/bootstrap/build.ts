@@ -12,7 +12,7 @@ const { exitCode } = await run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p',
 for (const folder of ['ts', 'protocol']) {
   cpSync(join(ROOT, folder), join(ROOT, 'dist', folder), {
     recursive: true,
-    filter: (source) => !/[/\\](golden|bootstrap)$/.test(source) && (ASSETS.test(source) || !/\.\w+$/.test(source)),
+    filter: (source) => !/[/\\](golden|bootstrap|assembly)$/.test(source) && (ASSETS.test(source) || !/\.\w+$/.test(source)),
   })
 }
 process.exitCode = exitCode ?? 1

@@ -1,6 +1,7 @@
 /** Data sets that come with the package: raw pixels and labels beside a JSON sidecar that holds their shape and SHA-256. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ImmiscibleError } from '../errors.ts'
 import type { Dataset } from './dataset.ts'
@@ -55,7 +56,7 @@ export function datasetOf(name: string, shape: Sidecar['shape'], pixels: Uint8Ar
 function readVerified(file: URL, { sha256 }: Sidecar): Uint8Array {
   const bytes = readBytes(file)
   const path = fileURLToPath(file)
-  const expected = sha256[path.split(/[/\\]/).at(-1)]
+  const expected = sha256[basename(path)]
   const actual = createHash('sha256').update(bytes).digest('hex')
   if (actual !== expected)
     throw new ImmiscibleError('DATASET', `${path}: expected SHA-256 ${expected}, got ${actual}; install the package again`)

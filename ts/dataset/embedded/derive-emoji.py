@@ -1,4 +1,4 @@
-"""Derives the embedded emoji from the npm package emoji-datasource-google: python derive-emoji.py PACKAGE_FOLDER [FOLDER].
+"""Derives the embedded emoji from npm's emoji-datasource-google: python derive-emoji.py PACKAGE_FOLDER [FOLDER].
 
 `npm pack emoji-datasource-google@16.0.0` and unpacking it makes the package folder. Needs Pillow 13 and NumPy.
 """
@@ -26,7 +26,9 @@ def main(package: Path, folder: Path) -> None:
     opaque.alpha_composite(sheet)
     tiles = [crop(opaque.convert("RGB"), item["sheet_x"], item["sheet_y"]) for item in emoji]
     # One palette for all: 256 colours, median cut refined by k-means, no dithering.
-    strip = Image.fromarray(np.concatenate(tiles)).quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE)
+    strip = Image.fromarray(np.concatenate(tiles)).quantize(
+        256, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE
+    )
     palette = bytes(strip.getpalette()[: 256 * 3])
     pixels = palette + np.asarray(strip).tobytes()
     labels = bytes(classes.index(item["category"]) for item in emoji)
