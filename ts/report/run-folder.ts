@@ -16,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { runManifest, trainConfig, type RunEvent, type RunManifest, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
 
@@ -42,7 +42,7 @@ export function createRunFolder(config: TrainConfig, manifest: RunManifest): Run
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: expected an empty or new folder, got ${path} with other files in it`)
   }
   try {
-    mkdirSync(path, { recursive: true })
+    makeFolder(path)
   } catch (cause) {
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: cannot create ${path}: ${(cause as Error).message}`, { cause })
   }
@@ -98,6 +98,14 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, release:
     },
     [Symbol.dispose]: release,
   }
+}
+
+/** With its parents, one by one: Node's own `recursive` never returns where a parent is there and takes no folders, as in /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  const parent = dirname(path)
+  if (parent !== path) makeFolder(parent)
+  mkdirSync(path)
 }
 
 /** One process per run: a lock file names its owner, and an owner that no longer lives has lost it. */

@@ -50,6 +50,14 @@ test('a folder that holds a run, or anything else, is refused and left alone', (
   expect(readFileSync(join(folder, 'mine.txt'), 'utf8')).toBe('precious')
 })
 
+test.runIf(process.platform === 'linux')('a folder that cannot be made is one error, at once', () => {
+  for (const place of ['/proc/nope/deeper', join(folder, 'file', 'run')]) {
+    writeFileSync(join(folder, 'file'), '')
+    const config = configFor(place)
+    expect(() => createRunFolder(config, manifestOf(config))).toThrow(`outputDir: cannot create ${place}`)
+  }
+})
+
 test('a run in use is refused with its owner; one whose owner died is free', () => {
   const run = create()
   expect(() => openRunFolder(run.config, run.manifest)).toThrow(`in use by process ${process.pid}`)
