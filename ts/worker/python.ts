@@ -32,9 +32,9 @@ print(json.dumps({
 
 /** Runs `python` once. Answers what is wrong with it as a string. */
 export async function probePython(python: string, packages: readonly string[] = []): Promise<PythonProbe | string> {
-  const { exitCode, stdout, stderr, failure, errorCode } = await run(python, ['-c', PROBE, ...packages], { timeoutMs: 60_000 })
+  const { exitCode, stdout, stderr, errorCode } = await run(python, ['-c', PROBE, ...packages], { timeoutMs: 60_000 })
   if (errorCode === 'ENOENT') return 'there is no such program'
-  if (exitCode !== 0) return stderr.trim().split('\n').at(-1) || failure || `exit code ${exitCode}`
+  if (exitCode !== 0) return stderr.trim().split('\n').at(-1) || errorCode || `exit code ${exitCode}`
   try {
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as PythonProbe
   } catch {
