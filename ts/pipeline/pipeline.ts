@@ -1,4 +1,4 @@
-/** Prepares batches ahead of the worker: batch(step) for whoever asks next, computed in a thread while the worker trains. */
+/** Prepares batches ahead of the worker: batch(step) for whoever asks next, computed in threads while the worker trains. */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
@@ -11,7 +11,7 @@ import type { ThreadAnswer } from './thread.ts'
 
 /** More pools than this ahead of the worker buy nothing, whatever the budget. */
 const MAX_POOLS_AHEAD = 8
-/** One thread solves 1,024 CIFAR-sized images in well under the time of a training step on them. */
+/** Of the cores that training leaves; more can be asked for by `pipeline.threads`. */
 const MAX_DEFAULT_THREADS = 4
 
 export interface Pipeline extends AsyncDisposable {
@@ -19,7 +19,7 @@ export interface Pipeline extends AsyncDisposable {
   batch(step: number): Promise<Batch>
 }
 
-/** @param customStrategy runs on the calling thread, since an object cannot cross to another; the built-in ones run in a thread of their own. */
+/** @param customStrategy runs on the calling thread, since an object cannot cross to another; the built-in ones run in `pipeline.threads` threads. */
 export function openPipeline(config: TrainConfig, dataset: Dataset, customStrategy?: AssignmentStrategy): Pipeline {
   const { batchesPerPool, poolBytes } = poolLayout(config, dataset)
   const poolsAhead = Math.max(1, Math.min(MAX_POOLS_AHEAD, Math.floor(config.pipeline.byteBudget / poolBytes) - 1))
