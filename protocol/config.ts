@@ -154,8 +154,10 @@ export const workerConfig = z
 
 export const pipelineConfig = z
   .strictObject({
-    byteBudget: positiveInt.default(268_435_456).describe('bytes of batches prepared ahead; never less than one pool'),
+    byteBudget: positiveInt.default(268_435_456).describe('bytes of pools in memory; never less than the one in use and one ahead'),
     threads: z.int32().min(0).max(64).default(0).describe('threads that prepare pools; 0: half the cores, four at most'),
+    // setTimeout takes no more than 24.8 days, and beyond that fires at once.
+    poolSeconds: seconds.max(86_400).default(600).describe('the longest that a thread may take for one pool, its start included'),
     credits: positiveInt.default(2).describe('batches sent to a worker that it has not staged yet'),
     noiseDtype: z.enum(['float16', 'float32']).default('float16').describe('noise on the wire'),
   })

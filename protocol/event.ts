@@ -47,9 +47,13 @@ export const ready = z
   .meta({ id: 'Ready' })
 
 export const credit = z
-  .strictObject({ kind: z.literal('credit'), step: z.uint32() })
+  .strictObject({
+    kind: z.literal('credit'),
+    step: z.uint32(),
+    heldMs: z.number().min(0).describe("from the whole message in the worker's hands to this credit, by the worker's clock"),
+  })
   .meta({ id: 'Credit' })
-  .describe('the batch of this step is staged: its buffers are free and another may be sent')
+  .describe('the batch of this step is staged: its buffers are free and another may be sent. Always before the stepDone of that step')
 
 export const stepDone = z
   .strictObject({
@@ -60,8 +64,11 @@ export const stepDone = z
     learningRate: z.number(),
     emaDecay: z.number(),
     trainMs: z.number().min(0),
-    waitMs: z.number().min(0).describe('idle for want of a batch'),
-    stageMs: z.number().min(0).describe('checking and copying the frames'),
+    waitMs: z
+      .number()
+      .min(0)
+      .describe('idle until the whole message had come; the check of its frames, if it was waited for, is in stageMs alone'),
+    stageMs: z.number().min(0).describe('checking the frames (beside training, in the I/O thread) and copying them'),
     batchSha256: z.string().describe('of the tensor frames as trained on, in frame order'),
   })
   .meta({ id: 'StepDone' })

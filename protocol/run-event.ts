@@ -47,7 +47,10 @@ export const runEvent = z
         .strictObject({
           noiseMs: z.number().describe('drawing the noise of the pool, per batch'),
           assignMs: z.number().describe('solving the pool, per batch'),
-          stageMs: z.number().describe('checking and copying in the worker'),
+          wireMs: z
+            .number()
+            .describe('batch there and credit back: from the socket until the credit was heard, less what the worker held it'),
+          stageMs: z.number().describe('checking (beside training) and copying in the worker'),
           waitMs: z.number().describe('worker idle for want of a batch'),
           trainMs: z.number(),
         })

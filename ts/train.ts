@@ -132,7 +132,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
     const report = createRunReport(folder, events.push)
     try {
       report.begin()
-      await using pipeline = openPipeline(config, dataset, strategy)
+      await using pipeline = openPipeline(config, dataset, { strategy })
       await using channel = await openChannel(config.pipeline.credits)
       supervisor = superviseWorker({
         channel,
@@ -160,6 +160,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
           return batch
         },
         onEvent: report.heard,
+        onDelivered: report.delivered,
         onLife: report.life,
       })
       if (isStopping) supervisor.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,10 +45,15 @@ _encoder = msgspec.msgpack.Encoder()
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as received: every length and checksum holds; `frames` are raw, little-endian, C order, unaligned."""
+    """A batch as received: every length and checksum holds; `frames` are raw, little-endian, C order, unaligned.
+
+    received_at, checked_at: `time.perf_counter()` when the whole message was there, and when its check was done.
+    """
 
     header: BatchHeader
     frames: tuple[memoryview, ...]
+    received_at: float
+    checked_at: float
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,11 @@ def decode_event(data: Buffer) -> Event:
 def decode_batch(parts: Sequence[Buffer], run_id: str, generation: int) -> Batch | None:
     """Checks the frames of one data message from the outside in and decodes nothing before its checksum holds.
 
-    run_id: 32 hex digits. Returns None for a batch of another generation: it was on its way when this one started.
+    To be called as soon as the message is there. run_id: 32 hex digits. Returns None for a batch of another generation:
+    it was on its way when this one started.
     Raises ProtocolError naming the field.
     """
+    received_at = time.perf_counter()
     if len(parts) < 2:
         raise ProtocolError("batch", "a prefix and a header frame", f"{len(parts)} frames")
     prefix = bytes(parts[0])
@@ -123,7 +131,7 @@ def decode_batch(parts: Sequence[Buffer], run_id: str, generation: int) -> Batch
     _expect("tensor bytes", tensor_bytes, sum(len(frame) for frame in frames))
     for spec, frame in zip(header.tensors, frames, strict=True):
         _check_frame(spec, frame)
-    return Batch(header, frames)
+    return Batch(header, frames, received_at, checked_at=time.perf_counter())
 
 
 def _check_frame(spec: TensorSpec, frame: memoryview) -> None:

@@ -104,6 +104,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
 class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     byte_budget: Annotated[int, Meta(ge=1, le=2147483647)]
     threads: Annotated[int, Meta(ge=0, le=64)]
+    pool_seconds: Annotated[float, Meta(gt=0, le=86400)]
     credits: Annotated[int, Meta(ge=1, le=2147483647)]
     noise_dtype: Literal["float16", "float32"]
 
@@ -190,6 +191,7 @@ class Ready(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag
 
 class Credit(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="credit"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
+    held_ms: Annotated[float, Meta(ge=0)]
 
 
 class StepDone(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="stepDone"):

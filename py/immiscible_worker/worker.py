@@ -166,8 +166,9 @@ def _train_one(run: Run) -> bool:
     dataset = run.welcome.dataset
     check_contract(received, step, run.welcome.config.global_batch_size, dataset.image_shape)
     batch = stage(received, run.device)
-    channel.send(Credit(step=step))
     staged = time.perf_counter()
+    channel.send(Credit(step=step, held_ms=(staged - received.received_at) * 1000))
+    wait_ms, stage_ms = split_waiting(received, started, arrived, staged)
     metrics = trainer.train_step(batch)
     channel.send(
         StepDone(
@@ -177,12 +178,23 @@ def _train_one(run: Run) -> bool:
             learning_rate=metrics.learning_rate,
             ema_decay=metrics.ema_decay,
             train_ms=metrics.train_ms,
-            wait_ms=(arrived - started) * 1000,
-            stage_ms=(staged - arrived) * 1000,
+            wait_ms=wait_ms,
+            stage_ms=stage_ms,
             batch_sha256=batch.sha256,
         )
     )
     return True
+
+
+def split_waiting(batch: Batch, started: float, arrived: float, staged: float) -> tuple[float, float]:
+    """Milliseconds (waited for the batch, checking and copying it), where nothing counts twice.
+
+    The I/O thread checks a batch while the one before is trained on; where it was not done yet, the rest of the check
+    is staging, not waiting. started, arrived, staged: when the main thread asked for the batch, had it, had copied it.
+    """
+    check = batch.checked_at - batch.received_at
+    check_waited_for = max(0.0, batch.checked_at - max(started, batch.received_at))
+    return (arrived - started - check_waited_for) * 1000, (check + staged - arrived) * 1000
 
 
 def _save(run: Run) -> Checkpoint:

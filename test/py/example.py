@@ -53,7 +53,7 @@ _CONFIG: dict[str, Any] = {
         "stepSeconds": 60,
         "maxRestarts": 0,
     },
-    "pipeline": {"byteBudget": 1000000, "credits": 2, "threads": 0, "noiseDtype": "float16"},
+    "pipeline": {"byteBudget": 1000000, "credits": 2, "threads": 0, "poolSeconds": 600, "noiseDtype": "float16"},
     "globalBatchSize": 16,
     "maxTrainSteps": 8,
     "seed": 7,

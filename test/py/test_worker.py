@@ -14,7 +14,7 @@ import torch
 from training import make_trainer, train
 
 from example import digits, make_config
-from immiscible_worker.codec import encode_message
+from immiscible_worker.codec import Batch, decode_batch, encode_message
 from immiscible_worker.errors import ConfigError, NonFiniteError, PairingError, ProtocolError
 from immiscible_worker.protocol import (
     Attach,
@@ -32,7 +32,7 @@ from immiscible_worker.protocol import (
     Warning,
 )
 from immiscible_worker.state import state_sha256
-from immiscible_worker.worker import describe_failure
+from immiscible_worker.worker import describe_failure, split_waiting
 from orchestrator import (
     CONFIG_HASH,
     PYTHON_FOLDER,
@@ -91,14 +91,41 @@ def test_a_run_with_a_kill_in_it_ends_as_one_without(tmp_path: Path) -> None:
     assert stopped.state_sha256 == state_sha256(straight.state())
 
 
+@pytest.mark.parametrize(
+    ("received", "checked", "wait", "stage"),
+    [
+        (1.0, 3.0, 0.0, 4.0),  # checked beside the step before: nobody waited for that
+        (12.0, 15.0, 2.0, 5.0),  # waited for the message, then for its check
+        (8.0, 15.0, 0.0, 9.0),  # there, but its check was not done: staging alone
+    ],
+)
+def test_no_millisecond_is_both_waiting_and_staging(received: float, checked: float, wait: float, stage: float) -> None:
+    # Asked for at 10 s; the main thread has it as soon as it is checked, and copies for 2 s.
+    batch = make_received(received, checked)
+    arrived = max(10.0, checked)
+    waited, staged = split_waiting(batch, 10.0, arrived, arrived + 2)
+    assert (waited, staged) == (wait * 1000, stage * 1000)
+    hidden = max(0.0, min(checked, 10.0) - received)
+    assert waited + staged - hidden * 1000 == (arrived + 2 - 10.0) * 1000
+
+
+def make_received(received_at: float, checked_at: float) -> Batch:
+    """A batch with the clock turned to these seconds."""
+    batch = decode_batch(make_digit_batches(make_config(), IMAGES)(0), RUN_ID, 0)
+    assert batch is not None
+    return Batch(batch.header, batch.frames, received_at, checked_at)
+
+
 def test_stop_saves_and_the_credit_comes_before_the_step_is_done(tmp_path: Path) -> None:
     config = make_config(maxTrainSteps=1000)
     with launch() as worker:
         ready = greet(worker, config, tmp_path)
         make_batch = make_digit_batches(config, IMAGES)
         worker.send_batch(make_batch(0))
-        assert worker.wait_for(Credit).step == ready.step == 0
-        assert worker.wait_for(StepDone).step == 0
+        credit, done = worker.wait_for(Credit), worker.wait_for(StepDone)
+        assert credit.step == done.step == ready.step == 0
+        # Checking and copying are part of what the worker held it.
+        assert credit.held_ms > done.stage_ms - 0.001
         # Waiting for a batch that does not come: stop ends that too. Ctrl-C is the orchestrator's business.
         os.kill(worker.process.pid, signal.SIGINT)
         time.sleep(0.2)

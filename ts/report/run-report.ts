@@ -19,6 +19,7 @@ type Untimed<T> = T extends unknown ? Omit<T, 'time'> : never
 export interface RunReport {
   begin(): void
   prepared(batch: Prepared): void
+  delivered(step: number, wireMs: number): void
   heard(event: WorkerEvent): void
   life(life: {
     readonly state: 'starting' | 'gone'
@@ -35,7 +36,7 @@ export interface RunReport {
 }
 
 export function createRunReport(folder: RunFolder, publish: (event: RunEvent) => void): RunReport {
-  const inFlight = new Map<number, Prepared>()
+  const inFlight = new Map<number, Prepared & { wireMs: number }>()
   const losses: number[] = []
   const sums = { steps: 0, gain: 0, preGain: 0, preCost: 0, postCost: 0 }
   let generation = 0
@@ -73,7 +74,7 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
     sums.preCost += assignment.preCost
     sums.postCost += assignment.postCost
     const { step, loss, gradNorm, learningRate, emaDecay, stageMs, waitMs, trainMs, batchSha256 } = done
-    const timeline = { noiseMs: batch.noiseMs, assignMs: batch.assignMs, stageMs, waitMs, trainMs }
+    const timeline = { noiseMs: batch.noiseMs, assignMs: batch.assignMs, wireMs: batch.wireMs, stageMs, waitMs, trainMs }
     emit({ kind: 'step', generation, step, epoch: batch.epoch, loss, gradNorm, learningRate, emaDecay, timeline, assignment, batchSha256 })
   }
 
@@ -105,7 +106,13 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
   return {
     begin: () => emit({ kind: 'run', runId: folder.manifest.runId, runFolder: folder.path, maxTrainSteps: folder.config.maxTrainSteps }),
     prepared(batch) {
-      inFlight.set(batch.step, batch)
+      // Field by field: the batch itself carries its tensors, whose memory must go when its credit comes back.
+      const { step, epoch, noiseMs, assignMs, assignment } = batch
+      inFlight.set(step, { step, epoch, noiseMs, assignMs, assignment, wireMs: 0 })
+    },
+    delivered(step, wireMs) {
+      const batch = inFlight.get(step)
+      if (batch) batch.wireMs = wireMs
     },
     life(life) {
       generation = life.generation

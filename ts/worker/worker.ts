@@ -30,6 +30,8 @@ export interface WorkerOptions {
   /** Steps from the worker's own on, one after another. */
   readonly batch: (step: number) => Promise<WireBatch>
   readonly onEvent: (event: WorkerEvent) => void
+  /** A batch has been staged; wireMs: there and its credit back, without the time in the worker's hands. Always before the step's stepDone. */
+  readonly onDelivered: (step: number, wireMs: number) => void
 }
 
 export interface WorkerLife {
@@ -68,6 +70,8 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   let isAttached = false
   let isStopping = false
   let credits = config.pipeline.credits
+  /** When the frames of each step still out went to the socket. */
+  const sentAt = new Map<number, number>()
   let nextStep: number | undefined
   let isFeeding = false
   let lastWords: WorkerEventOf<'stopped'> | undefined
@@ -109,11 +113,14 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         if (isStopping) tell({ kind: 'stop' })
         break
       case 'credit':
-        credits++
+        takeBack(event)
         break
       case 'heartbeat':
         clocks.progress(event.phase, event.ageMs)
         return
+      case 'stepDone':
+        if (sentAt.has(event.step)) throw new ImmiscibleError('PROTOCOL', `step ${event.step}: expected its credit first, got stepDone`)
+        break
       case 'stopped':
         lastWords = event
         break
@@ -124,6 +131,16 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
     }
     options.onEvent(event)
     feed()
+  }
+
+  function takeBack({ step, heldMs }: WorkerEventOf<'credit'>): void {
+    const sent = sentAt.get(step)
+    if (sent === undefined) {
+      throw new ImmiscibleError('PROTOCOL', `credit: expected one of the steps out (${[...sentAt.keys()].join(', ')}), got step ${step}`)
+    }
+    sentAt.delete(step)
+    credits++
+    options.onDelivered(step, Math.max(0, performance.now() - sent - heldMs))
   }
 
   function admit(hello: WorkerEventOf<'hello'>): void {
@@ -157,6 +174,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         credits--
         nextStep = step + 1
         const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec) }
+        sentAt.set(step, performance.now())
         await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
       })
       // A peer that is gone has ended or is ending: its exit is the better message, so it goes first.

@@ -19,7 +19,7 @@ const step = (at: number): RunEvent => ({
   gradNorm: 1,
   learningRate: 0.001,
   emaDecay: 0.9,
-  timeline: { noiseMs: 1, assignMs: 2, stageMs: 0, waitMs: 0.5, trainMs: 40 },
+  timeline: { noiseMs: 1, assignMs: 2, wireMs: 0.3, stageMs: 0, waitMs: 0.5, trainMs: 40 },
   assignment: { numMoved: 1, preCost: 10, postCost: 9.8, preGain: 0, gain: 1.5, dualGap: 0.001 },
   batchSha256: '',
 })

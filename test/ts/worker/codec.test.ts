@@ -3,16 +3,16 @@ import { expect, test } from 'vitest'
 import { decodeEvent, encodeBatch } from '../../../ts/worker/codec.ts'
 
 test('an event is read as it was said', () => {
-  expect(decodeEvent(pack({ kind: 'credit', step: 3 }))).toEqual({ kind: 'credit', step: 3 })
+  expect(decodeEvent(pack({ kind: 'credit', step: 3, heldMs: 0.5 }))).toEqual({ kind: 'credit', step: 3, heldMs: 0.5 })
 })
 
 test.each([
-  ['bytes cut short', pack({ kind: 'credit', step: 70000 }).subarray(0, 9), /got 9 bytes that are none/],
+  ['bytes cut short', pack({ kind: 'credit', step: 70000, heldMs: 0.5 }).subarray(0, 9), /got 9 bytes that are none/],
   ['an array that claims 2^31 entries', Uint8Array.of(0xdd, 0x7f, 0xff, 0xff, 0xff), /none/],
   ['a kind that does not exist', pack({ kind: 'shell', step: 3 }), /event\.kind/],
-  ['a missing field', pack({ kind: 'credit' }), /event\.step/],
-  ['a field too many', pack({ kind: 'credit', step: 3, run: 'rm' }), /Unrecognized key/],
-  ['a fraction where a count is due', pack({ kind: 'credit', step: 3.5 }), /event\.step/],
+  ['a missing field', pack({ kind: 'credit', heldMs: 0.5 }), /event\.step/],
+  ['a field too many', pack({ kind: 'credit', step: 3, heldMs: 0.5, run: 'rm' }), /Unrecognized key/],
+  ['a fraction where a count is due', pack({ kind: 'credit', step: 3.5, heldMs: 0.5 }), /event\.step/],
   ['no map at all', pack([1, 2, 3]), /event/],
 ])('%s is refused with what was expected', (_, frame, message) => {
   expect(() => decodeEvent(frame)).toThrow(message)

@@ -23,6 +23,8 @@ interface Seen {
   readonly events: WorkerEvent[]
   readonly lives: Parameters<SupervisorOptions['onLife']>[0][]
   readonly steps: number[]
+  /** Each credit; elapsedMs: since its batch was asked for. */
+  readonly delivered: { step: number; wireMs: number; elapsedMs: number }[]
   readonly log: () => string
 }
 
@@ -35,6 +37,8 @@ async function live(mode: string, worker: object = {}, env: Record<string, strin
   })
   await using channel = await openChannel(config.pipeline.credits)
   const [events, lives, steps, workerLog] = [[], [], [], join(folder, 'worker.log')] as [WorkerEvent[], Seen['lives'], number[], string]
+  const delivered: Seen['delivered'] = []
+  const askedAt: number[] = []
   let generation = 0
   const supervisor = superviseWorker({
     channel,
@@ -52,13 +56,15 @@ async function live(mode: string, worker: object = {}, env: Record<string, strin
     workerLog,
     batch: async (step): Promise<WireBatch> => {
       steps.push(step)
+      askedAt[step] = performance.now()
       return { step, epoch: 0, numImages: 8, tensors: [] }
     },
     onEvent: (event) => void events.push(event),
+    onDelivered: (step, wireMs) => void delivered.push({ step, wireMs, elapsedMs: performance.now() - askedAt[step] }),
     onLife: (life) => void lives.push(life),
   })
   const ended = await supervisor.ended.catch((error: unknown) => error)
-  return { ended, events, lives, steps, log: () => readFileSync(workerLog, 'utf8') }
+  return { ended, events, lives, steps, delivered, log: () => readFileSync(workerLog, 'utf8') }
 }
 
 const SECONDS = 1000
@@ -68,6 +74,37 @@ test('a good worker gets every step once, in order', async () => {
   expect(ended).toMatchObject({ kind: 'stopped', step: 20 })
   expect(steps).toEqual(Array.from({ length: 20 }, (_, step) => step))
   expect(events.filter(({ kind }) => kind === 'stepDone')).toHaveLength(20)
+})
+
+test('each batch has one credit, before its step is done, and a wire time that is no part of what the worker held it', async () => {
+  const { events, delivered } = await live('good', {}, { FAKE_STEP_MS: '20' })
+  const told = events.filter((event) => event.kind === 'credit' || event.kind === 'stepDone').map(({ kind, step }) => `${kind} ${step}`)
+  for (let step = 0; step < 20; step++) {
+    expect(told.filter((line) => line === `credit ${step}`)).toHaveLength(1)
+    expect(told.indexOf(`credit ${step}`)).toBeLessThan(told.indexOf(`stepDone ${step}`))
+  }
+  expect(delivered.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, step) => step))
+  // Both parts lie between asking for the batch and hearing its credit, and neither holds the other.
+  const credits = events.filter((event) => event.kind === 'credit')
+  for (const [at, { wireMs, elapsedMs }] of delivered.entries()) {
+    expect(wireMs).toBeGreaterThanOrEqual(0)
+    expect(wireMs + credits[at].heldMs).toBeLessThan(elapsedMs + 0.001)
+  }
+  // With two credits a batch lies with the worker while the step before it takes its 20 ms.
+  expect(credits.some(({ heldMs }) => heldMs > 10)).toBe(true)
+})
+
+test('a worker that says it held a batch longer than it was out has a wire time of nothing, never less', async () => {
+  const { delivered } = await live('long-held')
+  expect(delivered.map(({ wireMs }) => wireMs)).toEqual(Array.from({ length: 20 }, () => 0))
+})
+
+test.each([
+  ['no-credit', 'step 0: expected its credit first, got stepDone'],
+  ['double-credit', /credit: expected one of the steps out \([12, ]*\), got step 0/],
+])('%s is a broken protocol', async (mode, message) => {
+  const { ended } = await live(mode)
+  expect(ended).toMatchObject({ code: 'PROTOCOL', message: expect.stringMatching(message) as string })
 })
 
 test('a resumed worker gets batches from the step that it asks for', async () => {
