@@ -6,10 +6,11 @@ import type { AssignmentStrategy } from '../assignment/assignment.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
+import { prepareAhead } from './ahead.ts'
 import { createPoolSource, poolLayout, type Batch } from './source.ts'
 import type { ThreadAnswer } from './thread.ts'
 
-/** More pools than this ahead of the worker buy nothing, whatever the budget. */
+/** More pools than this ahead of the worker, or than two for each thread, buy nothing, whatever the budget. */
 const MAX_POOLS_AHEAD = 8
 /** Of the cores that training leaves; more can be asked for by `pipeline.threads`. */
 const MAX_DEFAULT_THREADS = 4
@@ -19,35 +20,31 @@ export interface Pipeline extends AsyncDisposable {
   batch(step: number): Promise<Batch>
 }
 
-/** @param customStrategy runs on the calling thread, since an object cannot cross to another; the built-in ones run in `pipeline.threads` threads. */
-export function openPipeline(config: TrainConfig, dataset: Dataset, customStrategy?: AssignmentStrategy): Pipeline {
-  const { batchesPerPool, poolBytes } = poolLayout(config, dataset)
-  const poolsAhead = Math.max(1, Math.min(MAX_POOLS_AHEAD, Math.floor(config.pipeline.byteBudget / poolBytes) - 1))
-  const lastPool = Math.ceil(config.maxTrainSteps / batchesPerPool) - 1
-  const solver = customStrategy ? solveHere(config, dataset, customStrategy) : solveInThreads(config)
-  const pools = new Map<number, Promise<Batch[]>>()
+export interface PipelineOptions {
+  /** Runs on the calling thread, since an object cannot cross to another; the built-in strategies run in `pipeline.threads` threads. */
+  readonly strategy?: AssignmentStrategy | undefined
+  /** The module that each thread runs, instead of thread.ts: for tests of threads that go wrong. */
+  readonly threadModule?: URL
+}
 
-  function request(index: number): Promise<Batch[]> {
-    let pool = pools.get(index)
-    if (!pool) {
-      pool = solver.solve(index)
-      // Whoever asks for the batch sees the failure; a pool that nobody asks for must not end the process.
-      pool.catch(() => undefined)
-      pools.set(index, pool)
-    }
-    return pool
-  }
-
+export function openPipeline(config: TrainConfig, dataset: Dataset, { strategy, threadModule = THREAD }: PipelineOptions = {}): Pipeline {
+  const { batchesPerPool } = poolLayout(config, dataset)
+  const solver = strategy ? solveHere(config, dataset, strategy) : solveInThreads(config, batchesPerPool, threadModule)
+  const pool = prepareAhead({
+    capacity: 1 + poolsAhead(config, dataset),
+    lastPool: Math.ceil(config.maxTrainSteps / batchesPerPool) - 1,
+    solve: solver.solve,
+  })
   return {
-    async batch(step) {
-      const index = Math.floor(step / batchesPerPool)
-      for (const known of pools.keys()) if (known < index || known > index + poolsAhead) pools.delete(known)
-      const pool = request(index)
-      for (let ahead = index + 1; ahead <= Math.min(index + poolsAhead, lastPool); ahead++) void request(ahead)
-      return (await pool)[step % batchesPerPool]
-    },
+    batch: async (step) => (await pool(Math.floor(step / batchesPerPool)))[step % batchesPerPool],
     [Symbol.asyncDispose]: solver.close,
   }
+}
+
+/** What the byte budget holds beside the pool in use. */
+export function poolsAhead(config: TrainConfig, dataset: Dataset): number {
+  const affordable = Math.floor(config.pipeline.byteBudget / poolLayout(config, dataset).poolBytes) - 1
+  return Math.max(1, Math.min(affordable, Math.max(MAX_POOLS_AHEAD, 2 * numThreads(config))))
 }
 
 interface Solver {
@@ -73,8 +70,8 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
 }
 
 /** Each thread solves whole pools; the next goes to the one with the least to do. */
-function solveInThreads(config: TrainConfig): Solver {
-  const threads = Array.from({ length: numThreads(config) }, () => startThread(config))
+function solveInThreads(config: TrainConfig, batchesPerPool: number, module: URL): Solver {
+  const threads = Array.from({ length: numThreads(config) }, () => startThread(config, batchesPerPool, module))
   return {
     solve(index) {
       const thread = threads.reduce((least, other) => (other.numWaiting() < least.numWaiting() ? other : least))
@@ -86,25 +83,48 @@ function solveInThreads(config: TrainConfig): Solver {
   }
 }
 
-function numThreads({ pipeline }: TrainConfig): number {
+export function numThreads({ pipeline }: TrainConfig): number {
   return pipeline.threads > 0 ? pipeline.threads : Math.max(1, Math.min(MAX_DEFAULT_THREADS, Math.floor(availableParallelism() / 2)))
 }
 
-function startThread(config: TrainConfig): Solver & { numWaiting(): number } {
+const THREAD = new URL(`./thread.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
+
+function startThread(config: TrainConfig, batchesPerPool: number, module: URL): Solver & { numWaiting(): number } {
+  const { poolSeconds } = config.pipeline
+  /** In the order in which the thread takes them: the first is the one that it works on. */
   const waiting = new Map<number, PromiseWithResolvers<Batch[]>>()
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const thread = new Worker(new URL(`./thread.${extension}`, import.meta.url), { workerData: config })
+  const thread = new Worker(module, { workerData: config })
+  let clock: NodeJS.Timeout | undefined
   let failure: ImmiscibleError | undefined
 
   function fail(error: ImmiscibleError): void {
+    clearTimeout(clock)
     failure ??= error
     for (const { reject } of waiting.values()) reject(failure)
     waiting.clear()
   }
 
+  /** Starts the clock of the pool that the thread works on now. */
+  function watch(): void {
+    clearTimeout(clock)
+    const [index] = waiting.keys()
+    if (index === undefined) return
+    // Answers are read before the verdict: one may have come while this thread was busy.
+    clock = setTimeout(() => setImmediate(giveUp, index), poolSeconds * 1000)
+  }
+
+  function giveUp(index: number): void {
+    const [current] = waiting.keys()
+    if (current !== index) return
+    const steps = `steps ${index * batchesPerPool} to ${(index + 1) * batchesPerPool - 1}`
+    fail(new ImmiscibleError('PIPELINE', `pool ${index} (${steps}) was not ready within ${poolSeconds} s (pipeline.poolSeconds)`))
+    void thread.terminate()
+  }
+
   thread.on('message', ({ index, batches }: ThreadAnswer) => {
     waiting.get(index)?.resolve(batches)
     waiting.delete(index)
+    watch()
   })
   thread.on('error', (cause: Error) => fail(new ImmiscibleError('PIPELINE', `a preparing thread failed: ${cause.message}`, { cause })))
   thread.on('exit', (code) => fail(new ImmiscibleError('PIPELINE', `a preparing thread ended with code ${code}`)))
@@ -115,6 +135,7 @@ function startThread(config: TrainConfig): Solver & { numWaiting(): number } {
       if (failure) return Promise.reject(failure)
       const answer = Promise.withResolvers<Batch[]>()
       waiting.set(index, answer)
+      if (waiting.size === 1) watch()
       thread.postMessage(index)
       return answer.promise
     },
