@@ -15,6 +15,7 @@ const COMMANDS = {
   setup: () => [['ts/bootstrap/setup.ts']],
   demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/main.ts', 'demo', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
+  'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],
   test: (args) => [['ts/bootstrap/test.ts', ...args]],
 }
 

@@ -44,7 +44,13 @@ export function prepareAhead<T>({ capacity, lastPool, solve }: AheadOptions<T>):
   function beginWaiting(): void {
     const waiting = [...pools].filter(([, { isBegun }]) => !isBegun)
     waiting.sort(([a, { isAsked }], [b, other]) => Number(other.isAsked) - Number(isAsked) || a - b)
-    const room = Math.max(0, capacity - (pools.size - waiting.length))
+    const begun = [...pools].filter(([, { isBegun }]) => isBegun)
+    let room = capacity - begun.length
+    // All of it is held for steps to come, while somebody waits for a pool elsewhere: the furthest must go.
+    if (room === 0 && waiting[0]?.[1].isAsked && begun.every(([, { isDone }]) => isDone)) {
+      pools.delete(Math.max(...begun.map(([index]) => index)))
+      room = 1
+    }
     for (const [index, pool] of waiting.slice(0, room)) begin(index, pool)
   }
 

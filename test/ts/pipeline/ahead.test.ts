@@ -76,6 +76,17 @@ test('a pool that is wanted again while it is being solved is not solved twice',
   expect(solver.begun.filter((index) => index === 3)).toEqual([3])
 })
 
+test('who waits for a pool elsewhere gets it, although all the room is held for steps to come', async () => {
+  const solver = handSolver()
+  const pool = prepareAhead({ capacity: 1, lastPool: 100, solve: solver.solve })
+  void pool(10)
+  const twenty = pool(20)
+  void pool(10)
+  await solver.finish(10)
+  await solver.finish(20)
+  expect(await twenty).toEqual({ index: 20 })
+})
+
 test('a failure is the answer of its own pool only', async () => {
   const pool = prepareAhead({
     capacity: 3,
@@ -97,8 +108,9 @@ async function walk(capacity: number, moves: readonly number[], open: typeof pre
     lastPool: 1000,
     solve(index) {
       const answer = solver.solve(index)
-      // Without the room that a finished pool outside the window gave up.
+      // Finished pools outside the window have gone, and the furthest held one where somebody waited and nothing was being solved.
       for (const old of held) if (old < inUse || old >= inUse + capacity) held.delete(old)
+      if (solver.working.size === 1 && held.size === capacity) held.delete(Math.max(...held))
       most = Math.max(most, solver.working.size + held.size)
       return answer
     },
