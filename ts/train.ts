@@ -160,7 +160,10 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
           return batch
         },
         onEvent: report.heard,
-        onDelivered: report.delivered,
+        onDelivered(step, wireMs) {
+          report.delivered(step, wireMs)
+          pipeline.release(step)
+        },
         onLife: report.life,
       })
       if (isStopping) supervisor.stop()

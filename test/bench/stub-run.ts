@@ -94,7 +94,10 @@ export async function runStub(
         return batch
       },
       onEvent: report.heard,
-      onDelivered: report.delivered,
+      onDelivered(step, wireMs) {
+        report.delivered(step, wireMs)
+        pipeline.release(step)
+      },
       onLife: report.life,
     })
     await supervisor.ended.catch((error: Error) => {

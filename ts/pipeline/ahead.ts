@@ -15,11 +15,17 @@ interface Pool<T> {
   isDone: boolean
 }
 
+export interface Ahead<T> {
+  /** Answers that pool and has the next ones solved meanwhile. Any index may be asked for; going on by one is fast. */
+  pool(index: number): Promise<T>
+  /** A solved pool is of no use any more: whoever asks for it again gets it solved again. */
+  forget(index: number): void
+}
+
 /**
- * pool(index) answers that pool and has the next ones solved meanwhile. Any index may be asked for; going on by one is fast.
  * A pool that is being solved when a jump makes it useless keeps its room until it is done.
  */
-export function prepareAhead<T>({ capacity, lastPool, solve }: AheadOptions<T>): (index: number) => Promise<T> {
+export function prepareAhead<T>({ capacity, lastPool, solve }: AheadOptions<T>): Ahead<T> {
   const pools = new Map<number, Pool<T>>()
   let inUse = 0
 
@@ -65,12 +71,17 @@ export function prepareAhead<T>({ capacity, lastPool, solve }: AheadOptions<T>):
       })
   }
 
-  return (index) => {
-    inUse = index
-    dropUnwanted()
-    const { answer } = Object.assign(want(index), { isAsked: true })
-    for (let ahead = index + 1; ahead < index + capacity && ahead <= lastPool; ahead++) want(ahead)
-    beginWaiting()
-    return answer.promise
+  return {
+    pool(index) {
+      inUse = index
+      dropUnwanted()
+      const { answer } = Object.assign(want(index), { isAsked: true })
+      for (let ahead = index + 1; ahead < index + capacity && ahead <= lastPool; ahead++) want(ahead)
+      beginWaiting()
+      return answer.promise
+    },
+    forget(index) {
+      if (pools.get(index)?.isDone) pools.delete(index)
+    },
   }
 }

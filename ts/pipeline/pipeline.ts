@@ -16,8 +16,13 @@ const MAX_POOLS_AHEAD = 8
 const MAX_DEFAULT_THREADS = 4
 
 export interface Pipeline extends AsyncDisposable {
-  /** The batch of a step. Steps may be asked for in any order; going on by one is fast. The caller owns the memory. */
+  /** The batch of a step. Steps may be asked for in any order; going on by one is fast. Its memory is good until `release(step)`. */
   batch(step: number): Promise<Batch>
+  /**
+   * The batch of this step is no longer read, by the socket neither. When all of a pool's are, its memory is freed there and then: left to the
+   * garbage collector, buffers from other threads cost the event loop a full collection each few dozen MB.
+   */
+  release(step: number): void
 }
 
 export interface PipelineOptions {
@@ -30,13 +35,32 @@ export interface PipelineOptions {
 export function openPipeline(config: TrainConfig, dataset: Dataset, { strategy, threadModule = THREAD }: PipelineOptions = {}): Pipeline {
   const { batchesPerPool } = poolLayout(config, dataset)
   const solver = strategy ? solveHere(config, dataset, strategy) : solveInThreads(config, batchesPerPool, threadModule)
-  const pool = prepareAhead({
+  const ahead = prepareAhead({
     capacity: 1 + poolsAhead(config, dataset),
     lastPool: Math.ceil(config.maxTrainSteps / batchesPerPool) - 1,
     solve: solver.solve,
   })
+  const handedOut = new Map<number, { readonly released: Set<number>; batches?: readonly Batch[] }>()
+
   return {
-    batch: async (step) => (await pool(Math.floor(step / batchesPerPool)))[step % batchesPerPool],
+    async batch(step) {
+      const index = Math.floor(step / batchesPerPool)
+      // What a life before this one left half released is the garbage collector's.
+      for (const known of handedOut.keys()) if (known > index || known < index - config.pipeline.credits) handedOut.delete(known)
+      const entry = handedOut.get(index) ?? { released: new Set() }
+      handedOut.set(index, entry)
+      entry.released.delete(step)
+      entry.batches = await ahead.pool(index)
+      return entry.batches[step % batchesPerPool]
+    },
+    release(step) {
+      const index = Math.floor(step / batchesPerPool)
+      const entry = handedOut.get(index)
+      if (entry?.released.add(step).size !== batchesPerPool) return
+      handedOut.delete(index)
+      ahead.forget(index)
+      for (const buffer of new Set(entry.batches?.flatMap(({ tensors }) => tensors.map(({ data }) => data.buffer)))) buffer.transfer(0)
+    },
     [Symbol.asyncDispose]: solver.close,
   }
 }

@@ -33,7 +33,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 test('the one asked for and the next ones are begun, in order, as far as there is room', async () => {
   const solver = handSolver()
-  const pool = prepareAhead({ capacity: 3, lastPool: 100, solve: solver.solve })
+  const { pool } = prepareAhead({ capacity: 3, lastPool: 100, solve: solver.solve })
   const zero = pool(0)
   expect(solver.begun).toEqual([0, 1, 2])
   await solver.finish(1) // before its turn
@@ -46,7 +46,7 @@ test('the one asked for and the next ones are begun, in order, as far as there i
 
 test('nothing is begun beyond the last pool, unless it is asked for', () => {
   const solver = handSolver()
-  const pool = prepareAhead({ capacity: 4, lastPool: 5, solve: solver.solve })
+  const { pool } = prepareAhead({ capacity: 4, lastPool: 5, solve: solver.solve })
   void pool(4)
   expect(solver.begun).toEqual([4, 5])
   void pool(9)
@@ -55,7 +55,7 @@ test('nothing is begun beyond the last pool, unless it is asked for', () => {
 
 test('after a jump the useless pools keep their room until they are done', async () => {
   const solver = handSolver()
-  const pool = prepareAhead({ capacity: 2, lastPool: 100, solve: solver.solve })
+  const { pool } = prepareAhead({ capacity: 2, lastPool: 100, solve: solver.solve })
   void pool(10)
   const zero = pool(0)
   expect(solver.begun).toEqual([10, 11])
@@ -67,7 +67,7 @@ test('after a jump the useless pools keep their room until they are done', async
 
 test('a pool that is wanted again while it is being solved is not solved twice', async () => {
   const solver = handSolver()
-  const pool = prepareAhead({ capacity: 2, lastPool: 100, solve: solver.solve })
+  const { pool } = prepareAhead({ capacity: 2, lastPool: 100, solve: solver.solve })
   void pool(3)
   void pool(50)
   const again = pool(3)
@@ -78,7 +78,7 @@ test('a pool that is wanted again while it is being solved is not solved twice',
 
 test('who waits for a pool elsewhere gets it, although all the room is held for steps to come', async () => {
   const solver = handSolver()
-  const pool = prepareAhead({ capacity: 1, lastPool: 100, solve: solver.solve })
+  const { pool } = prepareAhead({ capacity: 1, lastPool: 100, solve: solver.solve })
   void pool(10)
   const twenty = pool(20)
   void pool(10)
@@ -87,8 +87,21 @@ test('who waits for a pool elsewhere gets it, although all the room is held for 
   expect(await twenty).toEqual({ index: 20 })
 })
 
+test('a pool that is forgotten is solved again when it is asked for; one on its way is not forgotten', async () => {
+  const solver = handSolver()
+  const { pool, forget } = prepareAhead({ capacity: 2, lastPool: 100, solve: solver.solve })
+  void pool(3)
+  forget(3)
+  void pool(3)
+  expect(solver.begun).toEqual([3, 4])
+  await solver.finish(3)
+  forget(3)
+  void pool(3)
+  expect(solver.begun).toEqual([3, 4, 3])
+})
+
 test('a failure is the answer of its own pool only', async () => {
-  const pool = prepareAhead({
+  const { pool } = prepareAhead({
     capacity: 3,
     lastPool: 100,
     solve: (index) => (index === 1 ? Promise.reject(new Error('pool 1 is bad')) : Promise.resolve({ index })),
@@ -103,7 +116,7 @@ async function walk(capacity: number, moves: readonly number[], open: typeof pre
   const solver = handSolver()
   const held = new Set<number>()
   let most = 0
-  const pool = open({
+  const { pool } = open({
     capacity,
     lastPool: 1000,
     solve(index) {
@@ -146,11 +159,12 @@ test('whatever is asked for in whatever order, there are never more pools than r
 test('control: one that forgets the pools on their way after a jump is caught', async () => {
   const forgetful: typeof prepareAhead<Held> = ({ capacity, solve }) => {
     const pools = new Map<number, Promise<Held>>()
-    return (index) => {
+    function pool(index: number): Promise<Held> {
       for (const known of pools.keys()) if (known < index || known >= index + capacity) pools.delete(known)
       for (let ahead = index; ahead < index + capacity; ahead++) if (!pools.has(ahead)) pools.set(ahead, solve(ahead))
       return pools.get(index) as Promise<Held>
     }
+    return { pool, forget: () => undefined }
   }
   expect(await walk(3, [-1, -33, 0, 0, 0], forgetful)).toBeGreaterThan(3)
 })

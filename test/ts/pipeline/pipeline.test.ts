@@ -98,6 +98,44 @@ test('batches come in order from many threads, each pool solved once, after jump
   expect((await Promise.all(together)).map(({ step }) => step)).toEqual(range(0, 60))
 })
 
+test('memory is freed when every batch of its pool is released, and not before; who asks again gets the same bytes', async () => {
+  const config = testConfig({
+    globalBatchSize: 8,
+    assignment: { kind: 'quantized', poolSize: 16 },
+    maxTrainSteps: 8,
+    pipeline: { threads: 1 },
+  })
+  await using pipeline = openPipeline(config, digits)
+  const [even, odd] = [await pipeline.batch(0), await pipeline.batch(1)]
+  const expected = [bytes(even), bytes(odd)]
+  pipeline.release(0)
+  pipeline.release(0) // a credit counts once
+  expect(bytes(even)).toEqual(expected[0])
+  pipeline.release(1)
+  for (const { tensors } of [even, odd]) for (const { data } of tensors) expect(data.byteLength).toBe(0)
+  expect([bytes(await pipeline.batch(0)), bytes(await pipeline.batch(1))]).toEqual(expected)
+})
+
+test('a batch that is handed out again is not freed by the credit of its first time', async () => {
+  const config = testConfig({
+    globalBatchSize: 8,
+    assignment: { kind: 'quantized', poolSize: 16 },
+    maxTrainSteps: 8,
+    pipeline: { threads: 1 },
+  })
+  await using pipeline = openPipeline(config, digits)
+  await pipeline.batch(1)
+  pipeline.release(1)
+  // The worker came back from an older checkpoint.
+  const [even, again] = [await pipeline.batch(0), pipeline.batch(1)]
+  const expected = bytes(even)
+  pipeline.release(0)
+  expect(bytes(even)).toEqual(expected)
+  expect((await again).tensors[0].data.byteLength).toBeGreaterThan(0)
+  pipeline.release(1)
+  expect(even.tensors[0].data.byteLength).toBe(0)
+})
+
 test('the byte budget says how many pools there may be, and two are the least', () => {
   const pool = (changes: object) => testConfig({ globalBatchSize: 8, pipeline: { threads: 1, ...changes } })
   const { poolBytes } = poolLayout(pool({}), digits)
