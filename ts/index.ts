@@ -1,5 +1,7 @@
 /** The public surface of `immiscible`: exports only. */
-export { trainImmiscible, resumeImmiscible, type Run, type TrainInput, type TrainOptions, type TrainResult } from './train.ts'
+export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type TrainResult } from './train.ts'
+export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
+export type { TrainInput } from './prepare.ts'
 export { sampleRun, evaluateRun, type Evaluation } from './inference.ts'
 export { assign, gather } from './assignment/assign.ts'
 export { independent } from './assignment/independent.ts'

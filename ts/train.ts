@@ -7,15 +7,15 @@ import {
   type RunEvent,
   type RunManifest,
   type TrainConfig,
-  type TrainConfigInput,
   type WorkerEventOf,
 } from '../protocol/index.ts'
 import type { AssignmentStrategy } from './assignment/assignment.ts'
-import type { Dataset } from './dataset/dataset.ts'
+import { describeDataset, type Dataset } from './dataset/dataset.ts'
 import { loadDataset } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
+import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunReport } from './report/run-report.ts'
 import { openChannel } from './worker/channel.ts'
@@ -29,11 +29,6 @@ export interface TrainOptions {
   readonly signal?: AbortSignal
   /** Progress of the one-time installation of Python packages, a line at a time. */
   readonly onSetup?: (line: string) => void
-}
-
-/** The config of a run, where `assignment` may also be a strategy object of your own. */
-export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
-  readonly assignment?: TrainConfigInput['assignment'] | AssignmentStrategy | (AssignmentStrategy & { readonly poolSize: number })
 }
 
 export interface TrainResult {
@@ -145,13 +140,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
           runFolder: folder.path,
           configHash: manifest.configHash,
           config,
-          dataset: {
-            name: dataset.name,
-            sha256: dataset.sha256,
-            numImages: dataset.numImages,
-            imageShape: [...dataset.imageShape],
-            numClasses: dataset.numClasses,
-          },
+          dataset: describeDataset(dataset),
         },
         workerLog: folder.workerLog,
         async batch(step) {
@@ -193,32 +182,6 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
       return events[Symbol.asyncIterator]()
     },
   })
-}
-
-/** The checked config, its data, and the caller's strategy object where there is one. */
-function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
-  const { assignment } = input
-  const isOwn = typeof assignment === 'object' && 'assign' in assignment
-  const section = isOwn
-    ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) }
-    : assignment
-  const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
-  if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const { config } = resolved
-  if (config.assignment.kind === 'custom' && !isOwn) {
-    throw new ConfigError([
-      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
-    ])
-  }
-  const dataset = loadDataset(config.dataset)
-  const [field, size] =
-    config.globalBatchSize > dataset.numImages
-      ? ['globalBatchSize', config.globalBatchSize]
-      : ['assignment.poolSize', config.assignment.poolSize]
-  if (size > dataset.numImages) {
-    throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
-  }
-  return { config, dataset, strategy: isOwn ? assignment : undefined }
 }
 
 function checkResumable(

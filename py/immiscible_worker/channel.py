@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -17,7 +18,7 @@ from typing import Literal
 import zmq
 
 from .codec import Batch, decode_batch, decode_command, encode_message
-from .errors import EXIT_RETRYABLE, ProtocolError, UsageError
+from .errors import EXIT_RETRYABLE, OrchestratorGoneError, ProtocolError, UsageError
 from .protocol import PROTOCOL_VERSION, Attach, Event, Heartbeat, Hello, Ping, Reject, Stop, Welcome
 
 Phase = Literal["starting", "waiting", "training", "sampling", "saving", "ending"]
@@ -88,9 +89,13 @@ class Channel:
     exit code 75, saving nothing, since the last checkpoint is the truth.
     """
 
-    def __init__(self, environment: Environment) -> None:
-        """Connects, says hello and attach, and starts the thread."""
+    def __init__(self, environment: Environment, is_child: bool = True) -> None:
+        """Connects, says hello and attach, and starts the thread.
+
+        is_child: the orchestrator launched this process, which ends with it. Otherwise `receive` raises its silence.
+        """
         self._environment = environment
+        self._is_child = is_child
         self._lease_seconds = environment.lease_seconds
         self._parent = os.getppid()
         self._inbox: queue.SimpleQueue[Batch | Welcome | Reject | Stop | Exception] = queue.SimpleQueue()
@@ -100,6 +105,7 @@ class Channel:
         address = f"inproc://{environment.identity}"
         self._outbox = self._context.socket(zmq.PAIR)
         self._outbox.setsockopt(zmq.LINGER, 0)
+        self._outbox.setsockopt(zmq.SNDTIMEO, _LAST_WORDS_MS)
         self._outbox.bind(address)
         self._thread = threading.Thread(target=self._run, args=(address,), name="channel", daemon=True)
         self._thread.start()
@@ -111,8 +117,9 @@ class Channel:
         self.close()
 
     def send(self, event: Event) -> None:
-        """Queues an event for the control channel. Order is kept."""
-        self._outbox.send(encode_message(event))
+        """Queues an event for the control channel. Order is kept. Where the thread has ended, `receive` raises why."""
+        if self._thread.is_alive():
+            self._outbox.send(encode_message(event))
 
     def set_progress(self, phase: Phase, step: int) -> None:
         """What the heartbeats say from now on."""
@@ -128,9 +135,20 @@ class Channel:
         """A stop command has arrived."""
         return self._stop.is_set()
 
-    def receive(self) -> Batch | Welcome | Reject | Stop:
-        """Blocks for the next batch or command. Raises what went wrong in the I/O thread (ProtocolError)."""
-        item = self._inbox.get()
+    @property
+    def is_closed(self) -> bool:
+        """`close` was called."""
+        return self._outbox.closed
+
+    def receive(self, timeout_seconds: float | None = None) -> Batch | Welcome | Reject | Stop:
+        """Blocks for the next batch or command. Raises what went wrong in the I/O thread (ProtocolError).
+
+        Raises OrchestratorGoneError where nothing comes within timeout_seconds.
+        """
+        try:
+            item = self._inbox.get(timeout=timeout_seconds)
+        except queue.Empty as error:
+            raise OrchestratorGoneError(timeout_seconds or 0) from error
         if isinstance(item, Exception):
             raise item
         return item
@@ -139,7 +157,10 @@ class Channel:
         """Sends what is queued, then closes both sockets. Safe to call twice."""
         if self._outbox.closed:
             return
-        self._outbox.send(_CLOSE)
+        if self._thread.is_alive():
+            # A thread that ends just now takes nothing: a socket without a peer blocks.
+            with contextlib.suppress(zmq.Again):
+                self._outbox.send(_CLOSE)
         self._thread.join()
         self._outbox.close()
         self._context.term()
@@ -177,7 +198,7 @@ class Channel:
         poller = zmq.Poller()
         for socket in (control, data, events):
             poller.register(socket, zmq.POLLIN)
-        stdin = _lifeline()
+        stdin = _lifeline() if self._is_child else None
         if stdin is not None:
             poller.register(stdin, zmq.POLLIN)
         heard_at = looked_at = time.monotonic()
@@ -201,10 +222,12 @@ class Channel:
                 control.send(message)
             if stdin is not None and stdin in ready and not os.read(stdin, 4096):
                 _end_orphan("stdin is at its end")
-            if os.getppid() != self._parent:
+            if self._is_child and os.getppid() != self._parent:
                 _end_orphan("its process is gone")
             if now - heard_at > self._lease_seconds:
-                _end_orphan(f"silent for {self._lease_seconds:g} s")
+                if self._is_child:
+                    _end_orphan(f"silent for {self._lease_seconds:g} s")
+                raise OrchestratorGoneError(self._lease_seconds)
             if now - beat_at >= _HEARTBEAT_SECONDS:
                 beat_at = now
                 phase, step, since = self._progress

@@ -45,6 +45,18 @@ class ProtocolError(WorkerError):
         self.got = got
 
 
+class OrchestratorGoneError(WorkerError):
+    """Nothing was heard of the orchestrator for a lease."""
+
+    exit_code = EXIT_RETRYABLE
+    is_retryable = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            "ORCHESTRATOR_GONE", f"nothing heard of the orchestrator for {seconds:g} s: is it still running?"
+        )
+
+
 class PairingError(WorkerError):
     """The noise in the network's input or in the target is not the noise that was assigned."""
 

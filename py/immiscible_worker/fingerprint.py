@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import diffusers
 import torch
 
 from .protocol import Fingerprint
@@ -20,12 +20,20 @@ def take_fingerprint(device: torch.device) -> Fingerprint:
     return Fingerprint(
         python=platform.python_version(),
         torch=str(torch.__version__),
-        diffusers=diffusers.__version__,
+        diffusers=_version_of("diffusers"),
         device=name,
         cpu_capability=" ".join([torch.backends.cpu.get_cpu_capability(), *overrides]),
         num_threads=torch.get_num_threads(),
         platform=f"{platform.system()} {platform.machine()} {_cpu_model()}".strip(),
     )
+
+
+def _version_of(package: str) -> str:
+    """Without importing it, which takes seconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def _cpu_model() -> str:

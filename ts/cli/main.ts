@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** immiscible train | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
+/** immiscible train | serve | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import {
@@ -14,6 +14,7 @@ import {
 } from '../index.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
+import { serve } from './serve.ts'
 
 const EXIT = { failed: 1, usage: 2, environment: 3 } as const
 
@@ -22,6 +23,21 @@ const program = new Command('immiscible')
   .version(readVersion())
   .configureOutput({ writeErr: (text) => process.stderr.write(text) })
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.usage))
+
+program
+  .command('serve')
+  .description('give assigned batches to a training loop of your own (Python: immiscible_worker.AssignedBatches)')
+  .option('--config <file>', 'config as JSON; flags below win over it')
+  .option('--dataset <kind>', 'data set')
+  .option('--assignment <kind>', 'strategy, see `immiscible strategies`')
+  .option('--pool-size <images>', 'images over which an assignment is solved', integer)
+  .option('--global-batch-size <images>', 'images per optimiser step, over all devices', integer)
+  .option('--max-train-steps <steps>', 'steps in all', integer)
+  .option('--seed <seed>', 'seed of everything', integer)
+  .option('--output-dir <folder>', 'where serve.json tells the client how to connect')
+  .action(async (flags: TrainFlags) => {
+    await serve(toInput(flags), log)
+  })
 
 program
   .command('train')

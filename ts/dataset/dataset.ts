@@ -1,4 +1,5 @@
 /** What every data source is to the rest: numbered images of one shape, with labels or without. */
+import type { DatasetInfo } from '../../protocol/index.ts'
 
 export interface Dataset {
   readonly name: string
@@ -13,4 +14,9 @@ export interface Dataset {
   readonly sha256: string
   /** Writes the pixels of one image, uint8 in channel, height, width order, at `offset` of `out`. */
   read(index: number, out: Uint8Array, offset: number): void
+}
+
+/** What a worker is told of it: it never reads the data itself. */
+export function describeDataset({ name, sha256, numImages, imageShape, numClasses }: Dataset): DatasetInfo {
+  return { name, sha256, numImages, imageShape: [...imageShape], numClasses }
 }

@@ -41,12 +41,7 @@ export function createRunFolder(config: TrainConfig, manifest: RunManifest): Run
   if (existsSync(path) && readdirSync(path).length > 0) {
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: expected an empty or new folder, got ${path} with other files in it`)
   }
-  try {
-    makeFolder(path)
-  } catch (cause) {
-    throw new ImmiscibleError('RUN_FOLDER', `outputDir: cannot create ${path}: ${(cause as Error).message}`, { cause })
-  }
-  const release = lock(path)
+  const release = claim(path)
   writeJson(join(path, 'config.json'), config)
   // Last, since it is what makes a folder a run.
   writeJson(join(path, 'run.json'), manifest)
@@ -59,6 +54,12 @@ export function openRunFolder(config: TrainConfig, manifest: RunManifest): RunFo
   const release = lock(path)
   writeJson(join(path, 'config.json'), config)
   return open(path, manifest, config, release)
+}
+
+/** A folder for something other than a run, made where it is missing, and this process's alone until disposed. @throws ImmiscibleError RUN_FOLDER. */
+export function claimFolder(outputDir: string): Disposable & { readonly path: string } {
+  const path = resolve(outputDir)
+  return { path, [Symbol.dispose]: claim(path) }
 }
 
 /** What a run folder says of itself, without taking it. */
@@ -98,6 +99,15 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, release:
     },
     [Symbol.dispose]: release,
   }
+}
+
+function claim(path: string): () => void {
+  try {
+    makeFolder(path)
+  } catch (cause) {
+    throw new ImmiscibleError('RUN_FOLDER', `outputDir: cannot create ${path}: ${(cause as Error).message}`, { cause })
+  }
+  return lock(path)
 }
 
 /** With its parents, one by one: Node's own `recursive` never returns where a parent is there and takes no folders, as in /proc. */

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { WorkerEvent } from '../../../protocol/index.ts'
 import { openChannel } from '../../../ts/worker/channel.ts'
 import { superviseWorker, type SupervisorOptions } from '../../../ts/worker/supervisor.ts'
-import type { WireBatch } from '../../../ts/worker/worker.ts'
+import type { WireBatch } from '../../../ts/worker/session.ts'
 import { testConfig } from '../../fixture/config.ts'
 import { pythonPath } from '../../fixture/python.ts'
 

@@ -1,0 +1,201 @@
+"""Assigned batches for a training loop of your own, from `immiscible serve`."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from .channel import Channel, Environment
+from .codec import Batch, check_contract, stage
+from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
+from .protocol import (
+    PROTOCOL_VERSION,
+    UNIFORM_COLUMNS,
+    Credit,
+    DatasetInfo,
+    Ready,
+    Reject,
+    Stopped,
+    TrainConfig,
+    Welcome,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+FILE_NAME = "serve.json"
+_TIMESTEP = UNIFORM_COLUMNS.index("timestep")
+
+
+class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """serve.json: where an orchestrator serves, and the token that it asks for."""
+
+    format: Literal["immiscible-serve/1"]
+    protocol_version: int
+    control: str
+    data: str
+    token: str
+    run_id: str
+    generation: int
+    config_hash: str
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class AssignedBatch:
+    """One optimiser step's batch: B images of C channels, H rows, W columns, on the iterator's device.
+
+    images: float32 [B, C, H, W] in the model's scale, [-1, 1]. noise: float32, same shape, row i assigned to image i.
+    labels: int64 [B], or None. uniforms: float32 [B, 3] in [0, 1): timestep, label dropout, flow time.
+    """
+
+    step: int
+    epoch: int
+    images: torch.Tensor
+    noise: torch.Tensor
+    labels: torch.Tensor | None
+    uniforms: torch.Tensor
+
+    def timesteps(self, num_train_timesteps: int) -> torch.Tensor:
+        """int64 [B] in 0..num_train_timesteps - 1, uniform, the same whenever the step is asked for."""
+        import torch
+
+        return (self.uniforms[:, _TIMESTEP] * num_train_timesteps).floor().to(torch.int64)
+
+
+class AssignedBatches:
+    """Iterates over the batches of an `immiscible serve`, from `start_step` to its `maxTrainSteps`.
+
+    A batch is a function of the config and the step alone: a loop that was interrupted goes on by asking for its step.
+    The next batches are prepared and sent while the loop trains. One iteration per object, one client per server.
+
+        with AssignedBatches("runs/mine") as batches:
+            for batch in batches:
+                timesteps = batch.timesteps(1000)
+                noisy = scheduler.add_noise(batch.images, batch.noise, timesteps)
+                loss = mse_loss(network(noisy, timesteps).sample, batch.noise)
+    """
+
+    config: TrainConfig
+    dataset: DatasetInfo
+
+    def __init__(
+        self, folder: str | Path, *, start_step: int = 0, device: str = "cpu", timeout_seconds: float = 30.0
+    ) -> None:
+        """Connects and waits to be let in. folder: the server's outputDir, which holds serve.json.
+
+        Raises UsageError (no server there, or not this version), ConfigError (refused), OrchestratorGoneError.
+        """
+        import torch
+
+        self.step = start_step
+        self._device = torch.device(device)
+        environment = _read_connection(Path(folder) / FILE_NAME, timeout_seconds)
+        self._channel = Channel(environment, is_child=False)
+        try:
+            welcome = self._receive_answer(folder, timeout_seconds)
+            if isinstance(welcome, Reject):
+                raise ConfigError(welcome.code, f"{folder} refused this client: {welcome.message}")
+            if not isinstance(welcome, Welcome):
+                raise ProtocolError("first message", "welcome or reject", type(welcome).__name__)
+            self.config, self.dataset = welcome.config, welcome.dataset
+            if not 0 <= start_step <= self.config.max_train_steps:
+                raise UsageError(f"start_step: expected 0 to {self.config.max_train_steps}, got {start_step}")
+            self._channel.set_lease(self.config.worker.lease_seconds)
+            self._channel.set_progress("waiting", start_step)
+            from .fingerprint import take_fingerprint
+
+            ready = Ready(
+                step=start_step,
+                resumed_from=None,
+                num_parameters=0,
+                fingerprint=take_fingerprint(self._device),
+                warnings=[],
+            )
+            self._channel.send(ready)
+        except BaseException:
+            self._channel.close()
+            raise
+
+    def _receive_answer(self, folder: str | Path, timeout_seconds: float) -> object:
+        try:
+            return self._channel.receive(timeout_seconds)
+        except OrchestratorGoneError as error:
+            question = "is `immiscible serve` still running, and has no other client?"
+            raise UsageError(f"{folder}: no answer within {timeout_seconds:g} s: {question}") from error
+
+    def __enter__(self) -> AssignedBatches:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Steps that are left."""
+        return self.config.max_train_steps - self.step
+
+    def __iter__(self) -> Generator[AssignedBatch]:
+        import torch
+
+        from .pixels import to_model_scale
+
+        while self.step < self.config.max_train_steps:
+            received = self._channel.receive()
+            if not isinstance(received, Batch):
+                raise ProtocolError("message while iterating", "a batch", type(received).__name__)
+            check_contract(received, self.step, self.config.global_batch_size, self.dataset.image_shape)
+            staged = stage(received, self._device)
+            held_ms = (time.perf_counter() - received.received_at) * 1000
+            self._channel.send(Credit(step=self.step, held_ms=held_ms))
+            self.step += 1
+            self._channel.set_progress("waiting", self.step)
+            yield AssignedBatch(
+                step=staged.step,
+                epoch=received.header.epoch,
+                images=to_model_scale(staged.images),
+                noise=staged.noise.to(torch.float32),
+                labels=None if staged.labels is None else staged.labels.to(torch.int64),
+                uniforms=staged.uniforms,
+            )
+
+    def close(self) -> None:
+        """Says goodbye, so that another client may come. Safe to call twice."""
+        if not self._channel.is_closed:
+            self._channel.send(Stopped(step=self.step, checkpoint="", state_sha256="", pipeline=""))
+        self._channel.close()
+
+
+def _read_connection(path: Path, timeout_seconds: float) -> Environment:
+    """Waits for the file, since a server may just be starting. Raises UsageError."""
+    deadline = time.monotonic() + timeout_seconds
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise UsageError(f"{path}: no such file after {timeout_seconds:g} s; start `immiscible serve` first")
+        time.sleep(0.1)
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UsageError(
+            f"{path}: expected a file that only its owner can read, got mode {path.stat().st_mode & 0o777:o}"
+        )
+    try:
+        connection = msgspec.json.decode(path.read_bytes(), type=Connection)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path}: expected what this version of `immiscible serve` writes: {error}") from error
+    if connection.protocol_version != PROTOCOL_VERSION:
+        raise UsageError(f"{path}: protocol version: expected {PROTOCOL_VERSION}, got {connection.protocol_version}")
+    return Environment(
+        control=connection.control,
+        data=connection.data,
+        token=connection.token,
+        run_id=connection.run_id,
+        generation=connection.generation,
+        config_hash=connection.config_hash,
+        rank=0,
+        lease_seconds=connection.lease_seconds,
+    )

@@ -1,0 +1,37 @@
+/** From what a user gives to what a run needs: the checked config, its data set, its strategy. Nothing is written yet. */
+import { resolveConfig, type TrainConfig, type TrainConfigInput } from '../protocol/index.ts'
+import type { AssignmentStrategy } from './assignment/assignment.ts'
+import type { Dataset } from './dataset/dataset.ts'
+import { loadDataset } from './dataset/table.ts'
+import { ConfigError } from './errors.ts'
+
+/** The config of a run, where `assignment` may also be a strategy object of your own. */
+export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
+  readonly assignment?: TrainConfigInput['assignment'] | AssignmentStrategy | (AssignmentStrategy & { readonly poolSize: number })
+}
+
+/** The checked config, its data, and the caller's strategy object where there is one. */
+export function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
+  const { assignment } = input
+  const isOwn = typeof assignment === 'object' && 'assign' in assignment
+  const section = isOwn
+    ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) }
+    : assignment
+  const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
+  if ('problems' in resolved) throw new ConfigError(resolved.problems)
+  const { config } = resolved
+  if (config.assignment.kind === 'custom' && !isOwn) {
+    throw new ConfigError([
+      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
+    ])
+  }
+  const dataset = loadDataset(config.dataset)
+  const [field, size] =
+    config.globalBatchSize > dataset.numImages
+      ? ['globalBatchSize', config.globalBatchSize]
+      : ['assignment.poolSize', config.assignment.poolSize]
+  if (size > dataset.numImages) {
+    throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
+  }
+  return { config, dataset, strategy: isOwn ? assignment : undefined }
+}

@@ -1,0 +1,235 @@
+/** A conversation with one worker: handshake, batches out on credit, events in, three clocks. Whose process it is, is worker.ts's or nobody's. */
+import { timingSafeEqual } from 'node:crypto'
+import {
+  PROTOCOL_VERSION,
+  type BatchHeader,
+  type Command,
+  type TrainConfig,
+  type WorkerEvent,
+  type WorkerEventOf,
+} from '../../protocol/index.ts'
+import { ImmiscibleError } from '../errors.ts'
+import type { Channel } from './channel.ts'
+import { decodeEvent, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
+
+/** A batch as the wire needs it. */
+export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages'> {
+  readonly tensors: readonly WireTensor[]
+}
+
+export interface SessionOptions {
+  readonly channel: Channel
+  readonly runId: string
+  readonly generation: number
+  readonly token: string
+  readonly welcome: Extract<Command, { kind: 'welcome' }>
+  /** From now to the worker's `ready`. */
+  readonly startSeconds: number
+  /** Steps from the worker's own on, one after another. */
+  readonly batch: (step: number) => Promise<WireBatch>
+  readonly onEvent: (event: WorkerEvent) => void
+  /** A batch has been staged; wireMs: there and its credit back, without the time in the worker's hands. Always before the step's stepDone. */
+  readonly onDelivered: (step: number, wireMs: number) => void
+}
+
+/** How a session ends that the worker did not end. */
+export interface SessionEnd {
+  /** The peer broke the protocol, or a batch could not be made or sent. */
+  readonly broken: (reason: Error) => void
+  /** The worker was not let in, and was told so; it is expected to leave. */
+  readonly refused: (reason: Error) => void
+  /** A clock ran out; the message says which. */
+  readonly late: (message: string) => void
+}
+
+export interface Session {
+  /** Finish the step, save, end. */
+  stop(): void
+  /** No more clocks, no more batches. */
+  close(): void
+}
+
+/** How many times worker.stepSeconds a phase may last. */
+const PATIENCE = { starting: 10, waiting: 1, training: 1, sampling: 10, saving: 10, ending: 10 } as const
+
+/**
+ * Listens for the worker whose address is `runId.generation.0` and serves it until `close`.
+ * A worker that is refused is told so; `refused` hears why, and the worker is expected to leave.
+ */
+export function openSession(options: SessionOptions, { broken, refused, late: onLate }: SessionEnd): Session {
+  const { channel, runId, generation, token, welcome } = options
+  const { config } = welcome
+  const address = `${runId}.${generation}.0`
+  const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds })
+  let isAdmitted = false
+  let isAttached = false
+  let isStopping = false
+  let credits = config.pipeline.credits
+  /** When the frames of each step still out went to the socket. */
+  const sentAt = new Map<number, number>()
+  let nextStep: number | undefined
+  let isFeeding = false
+  let isClosed = false
+
+  const tell = (command: Command): void => {
+    channel.send('control', address, [encodeCommand(command)]).catch(() => undefined) // gone: the exit clock says so
+  }
+
+  channel.onMessage((from, frames) => {
+    if (from.address !== address) return // another generation, or nobody we know
+    try {
+      if (frames.length !== 1) throw new ImmiscibleError('PROTOCOL', `expected one frame from worker ${address}, got ${frames.length}`)
+      handle(from.socket, decodeEvent(frames[0]))
+    } catch (error) {
+      broken(error as Error)
+    }
+  })
+
+  function handle(socket: 'control' | 'data', event: WorkerEvent): void {
+    clocks.heard()
+    if (event.kind === 'hello' && socket === 'control') return admit(event)
+    if (event.kind === 'attach' && socket === 'data') {
+      isAttached = isSameToken(event.token, token)
+      return feed()
+    }
+    if (!isAdmitted || socket !== 'control') {
+      throw new ImmiscibleError('PROTOCOL', `expected hello first, got ${event.kind} on the ${socket} channel`)
+    }
+    switch (event.kind) {
+      case 'ready':
+        clocks.ready()
+        nextStep = event.step
+        if (isStopping) tell({ kind: 'stop' })
+        break
+      case 'credit':
+        takeBack(event)
+        break
+      case 'heartbeat':
+        clocks.progress(event.phase, event.ageMs)
+        return
+      case 'stepDone':
+        if (sentAt.has(event.step)) throw new ImmiscibleError('PROTOCOL', `step ${event.step}: expected its credit first, got stepDone`)
+        break
+      default:
+    }
+    options.onEvent(event)
+    feed()
+  }
+
+  function takeBack({ step, heldMs }: WorkerEventOf<'credit'>): void {
+    const sent = sentAt.get(step)
+    if (sent === undefined) {
+      throw new ImmiscibleError('PROTOCOL', `credit: expected one of the steps out (${[...sentAt.keys()].join(', ')}), got step ${step}`)
+    }
+    sentAt.delete(step)
+    credits++
+    options.onDelivered(step, Math.max(0, performance.now() - sent - heldMs))
+  }
+
+  function admit(hello: WorkerEventOf<'hello'>): void {
+    const expected = { protocolVersion: PROTOCOL_VERSION, runId, generation, configHash: welcome.configHash }
+    for (const [field, value] of Object.entries(expected)) {
+      const got = hello[field as keyof typeof expected]
+      if (got !== value) return refuse(field, `${field}: expected ${value}, got ${got}`)
+    }
+    if (!isSameToken(hello.token, token)) return refuse('token', 'token: not the one this run gave out')
+    if (isAdmitted) return refuse('hello', 'hello: this worker has already been admitted')
+    isAdmitted = true
+    options.onEvent(hello)
+    tell(welcome)
+  }
+
+  function refuse(code: string, message: string): void {
+    tell({ kind: 'reject', code, message })
+    refused(new ImmiscibleError('PROTOCOL', `refused a worker: ${message}`))
+  }
+
+  /** Sends batches while there is credit. One at a time, so that they leave in step order. */
+  function feed(): void {
+    if (isFeeding || isStopping || isClosed || !isAttached || nextStep === undefined || credits === 0) return
+    if (nextStep >= config.maxTrainSteps) return
+    const step = nextStep
+    isFeeding = true
+    options
+      .batch(step)
+      .then(async ({ epoch, numImages, tensors }) => {
+        if (isClosed || isStopping) return
+        credits--
+        nextStep = step + 1
+        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec) }
+        sentAt.set(step, performance.now())
+        await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
+      })
+      // A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
+      .catch((error: Error) =>
+        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => broken(error), 1000).unref() : broken(error),
+      )
+      .finally(() => {
+        isFeeding = false
+        feed()
+      })
+  }
+
+  const watch = setInterval(
+    () => {
+      if (isAdmitted) tell({ kind: 'ping' })
+      const late = clocks.late()
+      if (!late) return
+      clearInterval(watch)
+      onLate(late)
+    },
+    Math.min(1000, config.worker.leaseSeconds * 250),
+  )
+
+  return {
+    stop() {
+      isStopping = true
+      if (isAdmitted) tell({ kind: 'stop' })
+    },
+    close() {
+      isClosed = true
+      clearInterval(watch)
+    },
+  }
+}
+
+function isSameToken(got: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(got), Buffer.from(expected)]
+  return a.byteLength === b.byteLength && timingSafeEqual(a, b)
+}
+
+/** Start, link and progress, all by the monotonic clock. The fourth way to end, the process's exit, needs none. */
+function createClocks({ startSeconds, leaseSeconds, stepSeconds }: TrainConfig['worker']): {
+  heard(): void
+  ready(): void
+  progress(phase: WorkerEventOf<'heartbeat'>['phase'], ageMs: number): void
+  /** What is overdue, in words. */
+  late(): string | undefined
+} {
+  const start = performance.now()
+  let lastHeard: number | undefined
+  let isReady = false
+  let stuck: string | undefined
+  return {
+    heard() {
+      lastHeard = performance.now()
+    },
+    ready() {
+      isReady = true
+    },
+    progress(phase, ageMs) {
+      const limitMs = stepSeconds * 1000 * PATIENCE[phase]
+      stuck =
+        ageMs > limitMs && phase !== 'waiting'
+          ? `the worker made no progress for ${Math.round(ageMs / 1000)} s while ${phase} (worker.stepSeconds)`
+          : undefined
+    },
+    late() {
+      const now = performance.now()
+      if (!isReady && now - start > startSeconds * 1000) return `the worker was not ready within ${startSeconds} s (worker.startSeconds)`
+      if (lastHeard !== undefined && now - lastHeard > leaseSeconds * 1000)
+        return `the worker was silent for ${leaseSeconds} s (worker.leaseSeconds)`
+      return stuck
+    },
+  }
+}
