@@ -36,6 +36,11 @@ export interface AssignmentStrategy {
   readonly candidatesPerImage: number
   /** -1: the assigned noise is negated before it is sent (the paper's non-OT ablation). */
   readonly noiseSign?: 1 | -1
+  /**
+   * The noise of a row is kept for its image from epoch to epoch, as assigned (LOOM-CFM). Each image and each mirror image has
+   * `noisesPerImage` slots, of which epoch e uses slot e mod noisesPerImage; a share of them is drawn anew in each epoch. Needs one candidate per image.
+   */
+  readonly keptNoise?: { readonly noisesPerImage: number; readonly refreshShare: number }
   /** Which noise each row is: the Philox counter of row j. Default: `(firstSample * candidatesPerImage) + j`. */
   noiseKeys?(pool: PoolContext, keys: BigUint64Array): void
   /**

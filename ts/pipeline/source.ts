@@ -12,9 +12,10 @@ import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assi
 import { runStrategy } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
-import { consecutiveKeys, flips, uniforms } from '../random/sample.ts'
+import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
+import { entryOf, type PoolTables } from './kept-noise.ts'
 
 export interface BatchTensor {
   readonly spec: TensorSpec
@@ -36,8 +37,8 @@ export interface Batch {
 }
 
 export interface PoolSource {
-  /** All batches of a pool, in step order: pool p holds steps p * batchesPerPool and on. */
-  pool(index: number): Batch[]
+  /** All batches of a pool, in step order: pool p holds steps p * batchesPerPool and on. `tables` where the strategy keeps noise: `after` is written. */
+  pool(index: number, tables?: PoolTables): Batch[]
 }
 
 /** How steps map to pools, and what one solved pool weighs in bytes. */
@@ -86,14 +87,33 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     return pixels
   }
 
-  function drawNoise(poolContext: PoolContext, arena: Arena): Float32Array {
-    const numRows = poolSize * strategy.candidatesPerImage
-    const keys = arena.array(BigUint64Array, numRows)
-    consecutiveKeys(poolContext.firstSample * strategy.candidatesPerImage, keys)
+  /** Which noise each row is. */
+  function noiseKeys(poolContext: PoolContext, tables: PoolTables | undefined, arena: Arena): BigUint64Array {
+    const keys = arena.array(BigUint64Array, poolSize * strategy.candidatesPerImage)
+    if (tables) keptKeys(poolContext, tables, keys)
+    else consecutiveKeys(poolContext.firstSample * strategy.candidatesPerImage, keys)
     strategy.noiseKeys?.(poolContext, keys)
-    const noise = arena.array(Float32Array, numRows * dims)
-    kernel.normal(seed, STREAM.noise, keys, dims, noise)
-    return noise
+    return keys
+  }
+
+  /** The noise that is kept for each image as it is shown, mirrored or not; or, where it is drawn anew, a number that no noise of the run has had. */
+  function keptKeys({ epoch, sampleIndices, flips: mirrored }: PoolContext, { before }: PoolTables, keys: BigUint64Array): void {
+    const { noisesPerImage = 1, refreshShare = 0 } = strategy.keptNoise ?? {}
+    for (let row = 0; row < poolSize; row++) {
+      const entry = entryOf(sampleIndices[row], mirrored[row])
+      keys[row] = isRefreshed(seed, epoch, entry, refreshShare) ? BigInt((noisesPerImage + epoch) * before.length + entry) : before[entry]
+    }
+  }
+
+  function keepAssigned(
+    { sampleIndices, flips: mirrored }: PoolContext,
+    { after }: PoolTables,
+    keys: BigUint64Array,
+    noiseIndex: Int32Array,
+  ) {
+    noiseIndex.forEach((row, image) => {
+      after[entryOf(sampleIndices[image], mirrored[image])] = keys[row]
+    })
   }
 
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
@@ -109,26 +129,29 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** Noise and assignment, where the kernels keep their arrays. */
-  function solve(poolContext: PoolContext, pixels: Uint8Array) {
+  function solve(poolContext: PoolContext, pixels: Uint8Array, tables?: PoolTables) {
     return kernel.scope((arena) => {
       const start = performance.now()
-      const noise = drawNoise(poolContext, arena)
+      const keys = noiseKeys(poolContext, tables, arena)
+      const noise = arena.array(Float32Array, keys.length * dims)
+      kernel.normal(seed, STREAM.noise, keys, dims, noise)
       const drawn = performance.now()
       const packed = arena.array(Int8Array, pixels.length)
       kernel.packPixels(pixels, packed)
       const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
       const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
+      if (tables) keepAssigned(poolContext, tables, keys, noiseIndex)
       const assigned = performance.now()
       const gathered = gatherNoise(noise, noiseIndex, arena)
       return { gathered, metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
     })
   }
 
-  function pool(index: number): Batch[] {
+  function pool(index: number, tables?: PoolTables): Batch[] {
     const poolContext = context(index)
     const pixels = readImages(poolContext)
-    const { gathered, metrics, noiseMs, assignMs } = solve(poolContext, pixels)
+    const { gathered, metrics, noiseMs, assignMs } = solve(poolContext, pixels, tables)
     const draws = new Float32Array(poolSize * UNIFORM_COLUMNS.length)
     uniforms(seed, poolContext.firstSample, draws)
 

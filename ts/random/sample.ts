@@ -34,6 +34,14 @@ export function flips(seed: number, firstSample: number, out: Uint8Array): void 
   }
 }
 
+/** Whether the noise kept under `entry` is drawn anew in `epoch`: with probability `share`, by the first word of the entry's block. */
+export function isRefreshed(seed: number, epoch: number, entry: number, share: number): boolean {
+  if (share === 0) return false
+  const words = new Uint32Array(4)
+  philox(epoch, entry % TWO_POW_32, Math.floor(entry / TWO_POW_32), STREAM.refresh, seed, 0, words, 0)
+  return words[0] < share * TWO_POW_32
+}
+
 function sampleBlock(seed: number, sample: number, stream: number, words: Uint32Array): void {
   philox(0, sample % TWO_POW_32, Math.floor(sample / TWO_POW_32), stream, seed, 0, words, 0)
 }

@@ -16,6 +16,8 @@ export const STREAM = {
   flip: streamNumber(3),
   /** The order of images in an epoch: `shuffledIndex`. */
   shuffle: streamNumber(4),
+  /** Whether a kept noise is drawn anew: `isRefreshed`. */
+  refresh: streamNumber(5),
 } as const
 
 function streamNumber(purpose: number): number {
