@@ -16,6 +16,7 @@ import { loadDataset } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
+import { checkPoolFits } from './pipeline/source.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunReport } from './report/run-report.ts'
 import { openChannel } from './worker/channel.ts'
@@ -214,7 +215,9 @@ function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; st
   if (size > dataset.numImages) {
     throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
-  return { config, dataset, strategy: isOwn ? assignment : undefined }
+  const strategy = isOwn ? assignment : undefined
+  checkPoolFits(config, dataset, strategy)
+  return { config, dataset, strategy }
 }
 
 function checkResumable(
