@@ -33,7 +33,11 @@ export const ddimObjective = z
   })
   .meta({ id: 'DdimObjective' })
 
-const poolSize = positiveInt.describe('images over which the assignment is solved, cut into batches afterwards; default: globalBatchSize')
+/** Pairs are n^2: 16,384 images take half a GiB of a thread at two bytes each. */
+const MAX_POOL_SIZE = 16_384
+const poolSize = positiveInt
+  .max(MAX_POOL_SIZE)
+  .describe('images over which the assignment is solved, cut into batches afterwards; default: globalBatchSize')
 
 export const independentAssignment = z
   .strictObject({ kind: z.literal('independent'), poolSize })
@@ -176,7 +180,7 @@ export const trainConfig = z
     checkpoint: checkpointConfig.prefault({}),
     worker: workerConfig.prefault({}),
     pipeline: pipelineConfig.prefault({}),
-    globalBatchSize: positiveInt.default(128).describe('images per optimiser step over all devices, never per device'),
+    globalBatchSize: positiveInt.max(MAX_POOL_SIZE).default(128).describe('images per optimiser step over all devices, never per device'),
     maxTrainSteps: positiveInt.default(2000),
     seed: z.uint32().default(0),
     outputDir: z.string().min(1).describe('the run folder'),

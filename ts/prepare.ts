@@ -4,6 +4,7 @@ import type { AssignmentStrategy } from './assignment/assignment.ts'
 import type { Dataset } from './dataset/dataset.ts'
 import { loadDataset } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
+import { checkPoolFits } from './pipeline/source.ts'
 
 /** The config of a run, where `assignment` may also be a strategy object of your own. */
 export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
@@ -33,5 +34,7 @@ export function prepare(input: TrainInput): { config: TrainConfig; dataset: Data
   if (size > dataset.numImages) {
     throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
-  return { config, dataset, strategy: isOwn ? assignment : undefined }
+  const strategy = isOwn ? assignment : undefined
+  checkPoolFits(config, dataset, strategy)
+  return { config, dataset, strategy }
 }

@@ -32,20 +32,20 @@ class DdimObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class IndependentAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="independent"):
-    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
 
 
 class LinearAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="linear"):
-    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
 
 
 class QuantizedAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="quantized"):
-    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
     tolerance: Annotated[float, Meta(ge=0, le=1)]
 
 
 class CustomAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="custom"):
-    pool_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
     name: Annotated[str, Meta(min_length=1)]
 
 
@@ -120,7 +120,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     checkpoint: CheckpointConfig
     worker: WorkerConfig
     pipeline: PipelineConfig
-    global_batch_size: Annotated[int, Meta(ge=1, le=2147483647)]
+    global_batch_size: Annotated[int, Meta(ge=1, le=16384)]
     max_train_steps: Annotated[int, Meta(ge=1, le=2147483647)]
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     output_dir: Annotated[str, Meta(min_length=1)]

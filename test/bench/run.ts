@@ -114,14 +114,14 @@ async function benchAssignment(competitors: Competitors, name: 'emoji' | 'gaussi
       kernel.packNoise(drawn, n)
     }
     pack()
-    const costMs = median(() => kernel.benefitInt8(x, n, size, dims, benefit))
+    const costMs = median(() => kernel.benefitInt8(x, n, size, size, dims, benefit))
     const cost = arena.array(Int32Array, size * size)
     cost.set(benefit.map((value) => -value))
     const exactMs = size <= 2048 ? median(() => kernel.linearSum(cost, size, columns), 3) : NaN
     const solveMs = median(() => kernel.auction(benefit, size, 0.001, columns))
     const wholeMs = median(() => {
       pack()
-      kernel.benefitInt8(x, n, size, dims, benefit)
+      kernel.benefitInt8(x, n, size, size, dims, benefit)
       kernel.auction(benefit, size, 0.001, columns)
     })
     writeFileSync(files.benefit, benefit)

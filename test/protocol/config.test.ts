@@ -59,6 +59,13 @@ describe('each mistake is exactly one problem', () => {
       'expected a multiple of globalBatchSize (16), got 40',
     ],
     [
+      'pool beyond what is solved',
+      { ...minimal, globalBatchSize: 16, assignment: { kind: 'linear', poolSize: 16_400 } },
+      'assignment.poolSize',
+      'expected at most 16384, got 16400',
+    ],
+    ['batch larger than any pool', { ...minimal, globalBatchSize: 16_385 }, 'globalBatchSize', 'expected at most 16384, got 16385'],
+    [
       'more sampling steps than noise levels',
       { ...minimal, objective: { kind: 'ddim', numTrainTimesteps: 20 } },
       'sampling.numInferenceSteps',

@@ -19,6 +19,11 @@ export function linear(kernel: Kernel = threadKernel()): AssignmentStrategy {
   }
 }
 
+/** What it takes of a kernel's arena for n images of int8, in bytes: float images, costs, and the solver's duals and lists. */
+export function linearBytes(n: number, dims: number): number {
+  return 4 * n * dims + 4 * n ** 2 + 64 * n
+}
+
 /** Without scale and offset: one multiplies all costs, the other adds to whole columns, and no assignment changes by either. */
 function toFloat32({ data }: Matrix, kernel: Kernel, arena: Arena): Float32Array {
   if (data instanceof Float32Array) return data

@@ -3,14 +3,17 @@ import type { AssignmentMetrics } from '../../protocol/index.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import type { AssignmentStrategy, Matrix } from './assignment.ts'
 
-interface PairMeans {
-  /** Mean L2 norm of image - noise. */
-  readonly distance: number
-  /** Mean projection of the noise on the direction of its image; 0 for an image that is zero. */
-  readonly gain: number
+/** Images whose numbers are unpacked to floats at a time. */
+const BLOCK_ROWS = 32
+
+interface PairSums {
+  /** Of the L2 norms of image - noise. */
+  distance: number
+  /** Of the projections of the noise on the direction of its image; 0 for an image that is zero. */
+  gain: number
 }
 
-/** O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. */
+/** O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. Memory in the kernel: `measureBytes`. */
 export function measure(
   { candidatesPerImage, noiseSign = 1 }: AssignmentStrategy,
   images: Matrix,
@@ -19,57 +22,66 @@ export function measure(
   dualGap: number | undefined,
   kernel: Kernel,
 ): AssignmentMetrics {
+  const { rows, dims } = images
   const ownIndex = noiseIndex.map((_, image) => image * candidatesPerImage)
-  const { before, after } = kernel.scope((arena) => {
-    const [x, n] = [toFloats(images, kernel, arena), toFloats(noise, kernel, arena)]
-    const products = (a: Float32Array, b: Float32Array, index: Int32Array): Float32Array => {
-      const out = arena.array(Float32Array, index.length)
-      kernel.pairProducts(a, b, index, images.dims, out)
-      return out
+  const before: PairSums = { distance: 0, gain: 0 }
+  const after: PairSums = { distance: 0, gain: 0 }
+  kernel.scope((arena) => {
+    const length = Math.min(BLOCK_ROWS, rows)
+    const x = arena.array(Float32Array, length * dims)
+    const y = toFloats(noise, arena)
+    const [xx, xy] = [arena.array(Float32Array, length), arena.array(Float32Array, length)]
+    const yy = arena.array(Float32Array, noise.rows)
+    kernel.pairProducts(y, y, range(noise.rows), dims, yy)
+    for (let first = 0; first < rows; first += length) {
+      const end = Math.min(first + length, rows)
+      unpackRows(images, first, end, x, kernel)
+      kernel.pairProducts(x, x, range(end - first), dims, xx)
+      for (const [sums, noiseOf, sign] of [
+        [before, ownIndex, 1],
+        [after, noiseIndex, noiseSign],
+      ] as const) {
+        const index = noiseOf.subarray(first, end)
+        kernel.pairProducts(x, y, index, dims, xy)
+        addPairs(xx, xy, yy, index, sign, sums)
+      }
     }
-    const imageNorms = products(x, x, Int32Array.from(noiseIndex.keys()))
-    const noiseNorms = products(
-      n,
-      n,
-      Int32Array.from({ length: noise.rows }, (_, row) => row),
-    )
-    const means = (index: Int32Array, sign: number): PairMeans => pairMeans(imageNorms, noiseNorms, products(x, n, index), index, sign)
-    return { before: means(ownIndex, 1), after: means(noiseIndex, noiseSign) }
   })
   return {
     numMoved: noiseIndex.reduce((count, row, image) => count + (row === ownIndex[image] ? 0 : 1), 0),
-    preCost: before.distance,
-    postCost: after.distance,
-    preGain: before.gain,
-    gain: after.gain,
+    preCost: before.distance / rows,
+    postCost: after.distance / rows,
+    preGain: before.gain / rows,
+    gain: after.gain / rows,
     dualGap: dualGap ?? null,
   }
 }
 
-/** From squared norms and inner products. */
-function pairMeans(
-  imageNorms: Float32Array,
-  noiseNorms: Float32Array,
-  products: Float32Array,
-  noiseIndex: Int32Array,
-  sign: number,
-): PairMeans {
-  let distances = 0
-  let gains = 0
-  for (let image = 0; image < products.length; image++) {
-    const product = products[image] * sign
-    const norm = imageNorms[image]
-    distances += Math.sqrt(Math.max(0, norm - 2 * product + noiseNorms[noiseIndex[image]]))
-    if (norm > 0) gains += product / Math.sqrt(norm)
-  }
-  return { distance: distances / products.length, gain: gains / products.length }
+/** What `measure` takes of a kernel's arena, in bytes, for as many noises as images. */
+export function measureBytes(rows: number, dims: number): number {
+  return Math.min(BLOCK_ROWS, rows) * (4 * dims + 12) + 8 * rows
 }
 
-/** The matrix in its own units. */
-function toFloats({ data, scale, offset }: Matrix, kernel: Kernel, arena: Arena): Float32Array {
-  if (data instanceof Float32Array && scale === 1 && offset === 0) return data
-  const floats = arena.array(Float32Array, data.length)
-  if (data instanceof Int8Array) kernel.unpack(data, scale, offset, floats)
-  else for (let at = 0; at < data.length; at++) floats[at] = data[at] * scale + offset
-  return floats
+/** From squared norms and inner products. */
+function addPairs(xx: Float32Array, xy: Float32Array, yy: Float32Array, noiseIndex: Int32Array, sign: number, sums: PairSums): void {
+  noiseIndex.forEach((row, at) => {
+    const product = xy[at] * sign
+    sums.distance += Math.sqrt(Math.max(0, xx[at] - 2 * product + yy[row]))
+    if (xx[at] > 0) sums.gain += product / Math.sqrt(xx[at])
+  })
 }
+
+/** Rows first .. end - 1 in their own units, at the beginning of `out`. */
+function unpackRows({ data, dims, scale, offset }: Matrix, first: number, end: number, out: Float32Array, kernel: Kernel): void {
+  const rows = data.subarray(first * dims, end * dims)
+  if (rows instanceof Int8Array) kernel.unpack(rows, scale, offset, out)
+  else for (let at = 0; at < rows.length; at++) out[at] = rows[at] * scale + offset
+}
+
+/** The whole matrix in its own units: noise, which comes so. */
+function toFloats({ data, scale, offset }: Matrix, arena: Arena): Float32Array {
+  if (data instanceof Float32Array && scale === 1 && offset === 0) return arena.place(data)
+  return arena.array(Float32Array, data.length).map((_, at) => data[at] * scale + offset)
+}
+
+const range = (length: number): Int32Array => Int32Array.from({ length }, (_, row) => row)

@@ -3,15 +3,20 @@
  * The sum of squared distances differs from minus twice the sum of inner products by a constant, so the cost is one integer matrix product.
  */
 import { ImmiscibleError } from '../errors.ts'
-import type { Arena, Kernel } from '../kernel/kernel.ts'
+import type { Arena, Kernel, Shortfalls } from '../kernel/kernel.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentStrategy, Matrix } from './assignment.ts'
 
 /** 132,104 * 128 * 127 is the last sum that int32 holds. */
 const MAX_DIMS = 132_104
 const DEFAULT_TOLERANCE = 0.001
+/** Images that are multiplied at a time. */
+const BLOCK_ROWS = 256
 
-/** @param options.tolerance solve until the certified dual gap is at most this share of the gain. */
+/**
+ * Memory: `quantizedBytes`, most of it the two bytes of a pair.
+ * @param options.tolerance solve until the certified dual gap is at most this share of the gain, or as close as units of the largest row spread / 65,536 see: about 1e-4 on normal noise.
+ */
 export function quantized({ tolerance = DEFAULT_TOLERANCE } = {}, kernel: Kernel = threadKernel()): AssignmentStrategy {
   return {
     name: 'quantized',
@@ -25,23 +30,46 @@ export function quantized({ tolerance = DEFAULT_TOLERANCE } = {}, kernel: Kernel
         )
       }
       return kernel.scope((arena) => {
-        const packedNoise = arena.array(Uint8Array, n * dims)
-        kernel.packNoise(noise.data as Float32Array, packedNoise)
-        const benefit = arena.array(Int32Array, n * n)
-        kernel.benefitInt8(packImages(images, kernel, arena), packedNoise, n, dims, benefit)
-        const { benefit: reached, bound } = kernel.auction(benefit, n, tolerance, noiseIndex)
-        let identity = 0
-        for (let i = 0; i < n; i++) identity += benefit[i * n + i]
-        return { dualGap: bound > identity ? (bound - reached) / (bound - identity) : 0 }
+        const y = arena.array(Uint8Array, n * dims)
+        kernel.packNoise(noise.data as Float32Array, y)
+        const x = packImages(images, kernel, arena)
+        const shortfalls = multiply(x, y, n, dims, kernel, arena)
+        const { benefit, bound, identity } = kernel.auctionShortfalls(shortfalls, x, y, n, dims, tolerance, noiseIndex)
+        return { dualGap: bound > identity ? (bound - benefit) / (bound - identity) : 0 }
       })
     },
   }
 }
 
+/** What it takes of a kernel's arena for n images of int8, in bytes: packed noise, shortfalls, and what is there only while rows are multiplied or bid. */
+export function quantizedBytes(n: number, dims: number): number {
+  return n * dims + 2 * n ** 2 + n * (4 + 4 * Math.min(BLOCK_ROWS, n))
+}
+
 /** Float images (latents) are scaled by the largest magnitude of the pool; scale and offset change no assignment. */
 function packImages({ data }: Matrix, kernel: Kernel, arena: Arena): Int8Array {
-  if (data instanceof Int8Array) return data
+  if (data instanceof Int8Array) return arena.place(data)
   const packed = arena.array(Int8Array, data.length)
   kernel.packFloats(data, packed)
   return packed
+}
+
+/** All products as shortfalls of one unit, the finest that holds them; a block of rows is compressed while it is in the caches. */
+function multiply(x: Int8Array, y: Uint8Array, n: number, dims: number, kernel: Kernel, arena: Arena): Shortfalls {
+  const shortfall = arena.array(Uint16Array, n * n)
+  const rowMaxima = arena.array(Int32Array, n)
+  const shift = kernel.scope((blockArena) => {
+    const benefit = blockArena.array(Int32Array, Math.min(BLOCK_ROWS, n) * n)
+    let shiftSoFar = 0
+    for (let first = 0; first < n; first += BLOCK_ROWS) {
+      const end = Math.min(first + BLOCK_ROWS, n)
+      kernel.benefitInt8(x.subarray(first * dims, end * dims), y, end - first, n, dims, benefit)
+      const rows = shortfall.subarray(first * n, end * n)
+      const needed = kernel.shortfalls(benefit, end - first, n, shiftSoFar, rowMaxima.subarray(first, end), rows)
+      if (needed > shiftSoFar) for (let at = 0; at < first * n; at++) shortfall[at] >>>= needed - shiftSoFar
+      shiftSoFar = needed
+    }
+    return shiftSoFar
+  })
+  return { shortfall, rowMaxima, shift }
 }

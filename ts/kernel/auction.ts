@@ -2,38 +2,90 @@
  * Linear sum assignment by auction: rows bid for columns until each has one. Bertsekas, "The auction algorithm: a distributed relaxation method
  * for the assignment problem", Annals of OR 14 (1988); Gauss-Seidel order, epsilon scaling, integers.
  *
- * Prices are a dual solution, so each phase ends with a proof of how far from the best it can be; epsilon shrinks only until that proof is good enough.
+ * A row sees its pairs as shortfalls: how much less than its best pair each is worth, in units of 2^shift, and never more than that truly is. So prices, a dual solution,
+ * prove at the end of each phase how far from the best it can be, however coarse the units; epsilon shrinks only until that proof is good enough.
  */
-import type { AuctionResult } from './kernel.ts'
+import { productOf } from './benefit.ts'
+import type { AuctionResult, Shortfalls } from './kernel.ts'
 
 const FREE = -1
-/** Larger row spreads are shifted right until they fit, so that benefit - price stays in int32: see `bidAll`. */
+const MOST = 2 ** 31 - 1
+/** Larger row spreads are shifted right until they fit, so that shortfall + price stays in int32: see `bidAll`. */
 const MAX_SPREAD = 2 ** 28
 const FIRST_EPSILON = 1 / 16
 const EPSILON_DIVISOR = 6
 /** A gap smaller than this share of the rows' spreads is not worth a phase: nearly identical images end here. */
 const FLOOR = 2 ** -20
 
-/**
- * See `Kernel.auction`. Memory O(n^2). Prices start at the column maxima, which already prove identical images optimal; epsilon starts at
- * 1/16 of the mean row spread, is divided by 6 after each phase, and is never below 1: at 0 ties would bid without end. Finer than n units of benefit it cannot see.
- */
+type Matrix = Int32Array | Uint16Array
+
+/** See `Kernel.auction`. Memory O(n^2). */
 export function auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult {
-  const { relative, rowMaxima, shift, meanSpread } = relativeToRowMaxima(benefit, n)
-  const floor = FLOOR * meanSpread * n * 2 ** shift
-  const price = columnMaxima(relative, n)
+  const rowMaxima = new Int32Array(n)
+  let largestSpread = 0
+  for (let row = 0; row < n; row++) {
+    const pairs = benefit.subarray(row * n, (row + 1) * n)
+    rowMaxima[row] = pairs.reduce((most, value) => Math.max(most, value))
+    largestSpread = Math.max(largestSpread, rowMaxima[row] - pairs.reduce((least, value) => Math.min(least, value)))
+  }
+  let shift = 0
+  while (largestSpread >= MAX_SPREAD * 2 ** shift) shift++
+  const shortfall = benefit.map((value, at) => (rowMaxima[Math.floor(at / n)] - value) >>> shift)
+  return solve(shortfall, n, rowMaxima, shift, tolerance, columnOfRow, (columns) => {
+    let sum = 0
+    for (let row = 0; row < n; row++) sum += benefit[row * n + columns[row]]
+    return sum
+  })
+}
+
+/** See `Kernel.auctionShortfalls`. */
+export function auctionShortfalls(
+  { shortfall, rowMaxima, shift }: Shortfalls,
+  images: Int8Array,
+  noise: Uint8Array,
+  n: number,
+  dims: number,
+  tolerance: number,
+  columnOfRow: Int32Array,
+): AuctionResult {
+  return solve(shortfall, n, rowMaxima, shift, tolerance, columnOfRow, (columns) => {
+    let sum = 0
+    for (let row = 0; row < n; row++) sum += productOf(images, noise, row, columns[row], dims)
+    return sum
+  })
+}
+
+/**
+ * Prices start where they already prove identical images optimal; epsilon starts at 1/16 of the mean row spread, is divided by 6 after each phase, and is never below 1:
+ * at 0 ties would bid without end. Finer than n units it cannot see.
+ */
+function solve(
+  shortfall: Matrix,
+  n: number,
+  rowMaxima: Int32Array,
+  shift: number,
+  tolerance: number,
+  columnOfRow: Int32Array,
+  benefitOf: (columnOfRow: Int32Array) => number,
+): AuctionResult {
+  const unit = 2 ** shift
+  const spread = meanSpread(shortfall, n)
+  const floor = FLOOR * spread * n * unit
+  const price = firstPrices(shortfall, n)
   const rowOfColumn = new Int32Array(n)
   const candidate = new Int32Array(n)
   for (let row = 0; row < n; row++) columnOfRow[row] = row
-  const identityBenefit = sumOfBenefits(benefit, n, columnOfRow)
-  let reached = identityBenefit
-  let bound = upperBound(relative, n, rowMaxima, shift, price)
-  let epsilon = Math.max(1, Math.floor(meanSpread * FIRST_EPSILON))
-  while (bound - reached > Math.max(tolerance * (reached - identityBenefit), floor)) {
-    bidAll(relative, n, epsilon, price, candidate, rowOfColumn)
-    bound = Math.min(bound, upperBound(relative, n, rowMaxima, shift, price))
+  let sumOfMaxima = 0
+  for (let row = 0; row < n; row++) sumOfMaxima += rowMaxima[row]
+  const identity = benefitOf(columnOfRow)
+  let reached = identity
+  let bound = sumOfMaxima - leastShortfall(shortfall, n, price) * unit
+  let epsilon = Math.max(1, Math.floor(spread * FIRST_EPSILON))
+  while (bound - reached > Math.max(tolerance * (reached - identity), floor)) {
+    bidAll(shortfall, n, epsilon, price, candidate, rowOfColumn)
+    bound = Math.min(bound, sumOfMaxima - leastShortfall(shortfall, n, price) * unit)
     // A finer phase ends closer to the optimum as a rule, not always.
-    const sum = sumOfBenefits(benefit, n, candidate)
+    const sum = benefitOf(candidate)
     if (sum > reached) {
       reached = sum
       columnOfRow.set(candidate)
@@ -41,104 +93,81 @@ export function auction(benefit: Int32Array, n: number, tolerance: number, colum
     if (epsilon === 1) break
     epsilon = Math.max(1, Math.floor(epsilon / EPSILON_DIVISOR))
   }
-  return { benefit: reached, bound }
+  return { benefit: reached, bound, identity }
 }
 
-/** relative[i][j] = (benefit[i][j] >> shift) - (the row's largest >> shift): from 0 down to -MAX_SPREAD. meanSpread is in the same units. */
-function relativeToRowMaxima(benefit: Int32Array, n: number) {
-  const rowMaxima = new Int32Array(n)
-  let sumOfSpreads = 0
-  let largestSpread = 0
+/** The mean over rows of the largest shortfall. */
+function meanSpread(shortfall: Matrix, n: number): number {
+  let sum = 0
   for (let row = 0; row < n; row++) {
-    let least = benefit[row * n]
-    let most = least
-    for (let at = row * n; at < (row + 1) * n; at++) {
-      least = Math.min(least, benefit[at])
-      most = Math.max(most, benefit[at])
-    }
-    rowMaxima[row] = most
-    sumOfSpreads += most - least
-    largestSpread = Math.max(largestSpread, most - least)
+    let most = 0
+    for (let at = row * n; at < (row + 1) * n; at++) most = Math.max(most, shortfall[at])
+    sum += most
   }
-  let shift = 0
-  while (largestSpread >= MAX_SPREAD * 2 ** shift) shift++
-  const relative = new Int32Array(n * n)
-  for (let row = 0; row < n; row++) {
-    const most = rowMaxima[row] >> shift
-    for (let at = row * n; at < (row + 1) * n; at++) relative[at] = (benefit[at] >> shift) - most
-  }
-  return { relative, rowMaxima, shift, meanSpread: sumOfSpreads / n / 2 ** shift }
+  return sum / n
 }
 
-/** The least prices at which no column is worth more than nothing to any row. */
-function columnMaxima(relative: Int32Array, n: number): Int32Array {
-  const maxima = relative.slice(0, n)
-  for (let row = 1; row < n; row++) {
-    for (let column = 0; column < n; column++) maxima[column] = Math.max(maxima[column], relative[row * n + column])
+/** The least prices at which no column is worth more to any row than to the others; all moved alike. */
+function firstPrices(shortfall: Matrix, n: number): Int32Array {
+  const prices = new Int32Array(n).fill(-MOST)
+  for (let row = 0; row < n; row++) {
+    for (let column = 0; column < n; column++) prices[column] = Math.max(prices[column], -shortfall[row * n + column])
   }
-  return maxima
+  moveToZero(prices)
+  return prices
+}
+
+/** Prices mean the same whatever is added to all of them: here, so that the least is 0. */
+function moveToZero(price: Int32Array): void {
+  const least = price.reduce((low, value) => Math.min(low, value))
+  for (let column = 0; column < price.length; column++) price[column] -= least
 }
 
 /**
  * One phase: all columns are free, all prices stay; each row in turn bids for its best column, the row that it displaces bids next, until nobody is displaced.
- * A bid raises the price by what the best column is better than the second best, plus epsilon; ties go to the lowest column. At the end the least price is moved to 0.
+ * A bid raises the price by what the best column is better than the second best, plus epsilon; ties go to the lowest column.
  *
  * Nothing leaves int32: let C < MAX_SPREAD bound the rows' spreads (and epsilon). A price after a bid is at most any other price + C + epsilon, and some column
- * keeps its first price until the phase ends. So prices begin a phase within 2 C of each other, stay under 4 C, and value >= -5 C > -2^31.
+ * keeps its first price until the phase ends. So prices begin a phase within 2 C of each other, stay under 4 C, and shortfall + price <= 5 C < 2^31.
  */
-function bidAll(
-  relative: Int32Array,
-  n: number,
-  epsilon: number,
-  price: Int32Array,
-  columnOfRow: Int32Array,
-  rowOfColumn: Int32Array,
-): void {
+function bidAll(shortfall: Matrix, n: number, epsilon: number, price: Int32Array, columnOfRow: Int32Array, rowOfColumn: Int32Array): void {
   rowOfColumn.fill(FREE)
   for (let first = 0; first < n; first++) {
     let bidder = first
     while (bidder !== FREE) {
       const offset = bidder * n
-      let best = -(2 ** 31)
-      let second = best
+      let best = MOST
+      let second = MOST
       let bestColumn = 0
       for (let column = 0; column < n; column++) {
-        const value = (relative[offset + column] - price[column]) | 0
-        if (value <= second) continue
-        if (value > best) {
+        const total = (shortfall[offset + column] + price[column]) | 0
+        if (total >= second) continue
+        if (total < best) {
           second = best
-          best = value
+          best = total
           bestColumn = column
-        } else second = value
+        } else second = total
       }
-      price[bestColumn] += best - second + epsilon
+      price[bestColumn] += second - best + epsilon
       const displaced = rowOfColumn[bestColumn]
       rowOfColumn[bestColumn] = bidder
       columnOfRow[bidder] = bestColumn
       bidder = displaced
     }
   }
-  let least = price[0]
-  for (let column = 1; column < n; column++) least = Math.min(least, price[column])
-  for (let column = 0; column < n; column++) price[column] -= least
-}
-
-function sumOfBenefits(benefit: Int32Array, n: number, columnOfRow: Int32Array): number {
-  let sum = 0
-  for (let row = 0; row < n; row++) sum += benefit[row * n + columnOfRow[row]]
-  return sum
+  moveToZero(price)
 }
 
 /**
- * Weak duality: for any prices, no assignment exceeds the sum over rows of max(benefit - price) plus the sum of prices. What the shift cut off each
- * benefit is under 2^shift. Exact in float64.
+ * Weak duality: for any prices, no assignment has less shortfall in all than the sum over rows of min(shortfall + price) minus the sum of prices. In units of 2^shift, of shortfalls
+ * that are rounded down: a bound on the true ones as well. Exact in float64.
  */
-function upperBound(relative: Int32Array, n: number, rowMaxima: Int32Array, shift: number, price: Int32Array): number {
+function leastShortfall(shortfall: Matrix, n: number, price: Int32Array): number {
   let sum = 0
   for (let row = 0; row < n; row++) {
-    let best = -(2 ** 31)
-    for (let column = 0; column < n; column++) best = Math.max(best, (relative[row * n + column] - price[column]) | 0)
-    sum += best + price[row] + (rowMaxima[row] >> shift)
+    let least = MOST
+    for (let column = 0; column < n; column++) least = Math.min(least, (shortfall[row * n + column] + price[column]) | 0)
+    sum += least - price[row]
   }
-  return sum * 2 ** shift + n * (2 ** shift - 1)
+  return sum
 }

@@ -9,6 +9,8 @@ export type NumberArray = Int8Array | Uint8Array | Uint16Array | Int32Array | Fl
 export interface Arena {
   /** An array of unspecified contents, good until the scope ends. */
   array<A extends NumberArray>(type: ArrayType<A>, length: number): A
+  /** The same numbers in an arena: the array itself where it is in one, else a copy. For inputs that several kernels read. */
+  place<A extends NumberArray>(input: A): A
 }
 
 export interface ArrayType<A> {
@@ -21,6 +23,17 @@ export interface AuctionResult {
   readonly benefit: number
   /** Upper bound on the best possible sum, from the final prices: no permutation exceeds it. */
   readonly bound: number
+  /** Sum of benefit[i][i]: what was there before. */
+  readonly identity: number
+}
+
+/** A benefit matrix (n x n) in two bytes a pair: how much less than its row's best each is worth. See `Kernel.shortfalls`. */
+export interface Shortfalls {
+  readonly shortfall: Uint16Array
+  /** n, exact. */
+  readonly rowMaxima: Int32Array
+  /** The unit of a shortfall is 2^shift. */
+  readonly shift: number
 }
 
 export interface Kernel {
@@ -42,8 +55,13 @@ export interface Kernel {
   unpack(values: Int8Array, scale: number, offset: number, out: Float32Array): void
   /** Noise to 7 bits: out = clamp(round(16 n), -64, 63) + 64. The offset adds a constant to each row of a cost matrix, which no assignment sees. */
   packNoise(noise: Float32Array, out: Uint8Array): void
-  /** out[i * n + j] = images_i . noise_j, exactly, for int8 x 7-bit rows. dims <= 132,104 (int32). */
-  benefitInt8(images: Int8Array, noise: Uint8Array, n: number, dims: number, out: Int32Array): void
+  /** out[i * numNoises + j] = images_i . noise_j, exactly, for int8 x 7-bit rows. dims <= 132,104 (int32). */
+  benefitInt8(images: Int8Array, noise: Uint8Array, numImages: number, numNoises: number, dims: number, out: Int32Array): void
+  /**
+   * out[i * n + j] = (rowMaxima[i] - benefit[i * n + j]) >> shift for numRows rows of a benefit matrix with n columns; rowMaxima[i] = the largest of row i.
+   * Answers the shift: the one given, or the least larger one with which all fit (16 at most).
+   */
+  shortfalls(benefit: Int32Array, numRows: number, n: number, shift: number, rowMaxima: Int32Array, out: Uint16Array): number
   /** out[i * n + j] = -(images_i . noise_j) in float32, in the order of sums that cost.ts defines: half the squared L2 distance, up to constants of row and column. */
   costFloat32(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
   /** out[i] = x_i . y_(yIndex[i]) in float32: the products of given pairs of rows. */
@@ -53,6 +71,19 @@ export interface Kernel {
    * as close as its integers allow. Cold start; never worse than the identity. Any int32 values will do.
    */
   auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult
+  /**
+   * As `auction`, of images times noise (n x dims each), of which it sees only the shortfalls: 2 n^2 bytes. A shift makes shortfalls smaller than they are, never larger, so the bound
+   * holds for the true ones; and what is reached is the sum of the true products, multiplied again in integers. The gap between them is a certificate, however coarse the shift.
+   */
+  auctionShortfalls(
+    benefit: Shortfalls,
+    images: Int8Array,
+    noise: Uint8Array,
+    n: number,
+    dims: number,
+    tolerance: number,
+    columnOfRow: Int32Array,
+  ): AuctionResult
   /** Minimises the sum of `cost` (n x n) exactly: Jonker-Volgenant, shortest augmenting paths. RangeError: a cost is not finite. */
   linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void
 }

@@ -1,6 +1,6 @@
 /** The kernels in plain TypeScript, gathered behind the `Kernel` interface. */
-import { auction } from './auction.ts'
-import { benefitInt8 } from './benefit.ts'
+import { auction, auctionShortfalls } from './auction.ts'
+import { benefitInt8, shortfalls } from './benefit.ts'
 import { costFloat32, pairProducts } from './cost.ts'
 import { toFloat16 } from './half.ts'
 import type { Kernel } from './kernel.ts'
@@ -9,7 +9,8 @@ import { normal } from './normal.ts'
 import { packFloats, packNoise, packPixels, unpack } from './pack.ts'
 
 export const plainKernel: Kernel = {
-  scope: (work) => work({ array: (type, length) => new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT), 0, length) }),
+  scope: (work) =>
+    work({ array: (type, length) => new type(new ArrayBuffer(length * type.BYTES_PER_ELEMENT), 0, length), place: (input) => input }),
   normal,
   toFloat16,
   packPixels,
@@ -17,8 +18,10 @@ export const plainKernel: Kernel = {
   packNoise,
   unpack,
   benefitInt8,
+  shortfalls,
   costFloat32,
   pairProducts,
   auction,
+  auctionShortfalls,
   linearSum,
 }

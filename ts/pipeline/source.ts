@@ -10,12 +10,18 @@ import {
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
 import { runStrategy } from '../assignment/assign.ts'
+import { measureBytes } from '../assignment/metrics.ts'
+import { strategyBytes } from '../assignment/table.ts'
 import type { Dataset } from '../dataset/dataset.ts'
+import { ConfigError } from '../errors.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
+import { MAX_ARENA_BYTES } from '../kernel/simd/simd.ts'
 import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
+
+const ALIGNMENT_BYTES = 2 ** 20
 
 export interface BatchTensor {
   readonly spec: TensorSpec
@@ -50,6 +56,28 @@ export function poolLayout(config: TrainConfig, dataset: Dataset): { batchesPerP
     batchesPerPool: poolSize / config.globalBatchSize,
     poolBytes: poolSize * (dims * (1 + noiseBytes) + 4 * UNIFORM_COLUMNS.length + (dataset.labels ? 4 : 0)),
   }
+}
+
+/**
+ * Bytes of a kernel's arena in which a pool is solved: noise as float32, images as int8, and the most that is there beside them at a time.
+ * A little more than that, since arrays begin on cache lines.
+ */
+export function arenaBytes({ assignment }: TrainConfig, { imageShape }: Dataset, candidatesPerImage = 1): number {
+  const dims = imageShape.reduce((product, size) => product * size, 1)
+  const { poolSize } = assignment
+  const atATime = Math.max(poolSize * dims, strategyBytes(assignment, dims), measureBytes(poolSize, dims))
+  return poolSize * (candidatesPerImage * (4 * dims + 8) + dims) + atATime + ALIGNMENT_BYTES
+}
+
+/** Throws a ConfigError when a pool does not fit the memory of a WASM kernel. */
+export function checkPoolFits(config: TrainConfig, dataset: Dataset, strategy?: AssignmentStrategy): void {
+  const needed = arenaBytes(config, dataset, strategy?.candidatesPerImage)
+  if (needed <= MAX_ARENA_BYTES) return
+  const { poolSize, kind } = config.assignment
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  const images = `${poolSize} images of ${dataset.imageShape.join(' x ')}`
+  const message = `expected a pool that '${kind}' solves in ${gib(MAX_ARENA_BYTES)} (what a WASM kernel can address), got ${images}, which need ${gib(needed)}`
+  throw new ConfigError([{ path: 'assignment.poolSize', message }])
 }
 
 /**
@@ -118,14 +146,20 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
 
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
   function gatherNoise(noise: Float32Array, noiseIndex: Int32Array, arena: Arena): Uint8Array<ArrayBuffer> {
-    if (strategy.noiseSign === -1) for (let at = 0; at < noise.length; at++) noise[at] = -noise[at]
-    const values = noiseDtype === 'float32' ? noise : arena.array(Uint16Array, noise.length)
-    if (values instanceof Uint16Array) kernel.toFloat16(noise, values)
-    const rowBytes = dims * values.BYTES_PER_ELEMENT
-    const from = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    const gathered = new Uint8Array(poolSize * rowBytes)
-    noiseIndex.forEach((row, image) => gathered.set(from.subarray(row * rowBytes, (row + 1) * rowBytes), image * rowBytes))
-    return gathered
+    const isFloat32 = noiseDtype === 'float32'
+    const gathered = isFloat32 ? new Float32Array(poolSize * dims) : new Uint16Array(poolSize * dims)
+    const halves = arena.array(Uint16Array, dims)
+    noiseIndex.forEach((row, image) => {
+      const drawn = noise.subarray(row * dims, (row + 1) * dims)
+      if (!isFloat32) kernel.toFloat16(drawn, halves)
+      gathered.set(isFloat32 ? drawn : halves, image * dims)
+    })
+    if (strategy.noiseSign === -1) {
+      const bits = isFloat32 ? new Uint32Array(gathered.buffer) : gathered
+      const signBit = 2 ** (8 * bits.BYTES_PER_ELEMENT - 1)
+      for (let at = 0; at < bits.length; at++) bits[at] ^= signBit
+    }
+    return new Uint8Array(gathered.buffer)
   }
 
   /** Noise and assignment, where the kernels keep their arrays. */

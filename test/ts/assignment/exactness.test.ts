@@ -142,9 +142,10 @@ describe('quantized, over 20 seeds of 256 images', () => {
       const matrices: { n: number; cost: Int32Array }[] = []
       const spy: Kernel = {
         ...plainKernel,
-        auction(benefit, n, tolerance, columnOfRow) {
-          matrices.push({ n, cost: benefit.map((value) => -value) })
-          return plainKernel.auction(benefit, n, tolerance, columnOfRow)
+        // One block: a pool of 256 is multiplied at once.
+        benefitInt8(x, y, numImages, numNoises, dims, out) {
+          plainKernel.benefitInt8(x, y, numImages, numNoises, dims, out)
+          matrices.push({ n: numImages, cost: out.map((value) => -value) })
         },
       }
       const cases = SEEDS.map(caseOf)

@@ -115,3 +115,88 @@ test('any integers give a permutation, no worse than the identity, under a true 
     { numRuns: 300 },
   )
 })
+
+describe('an auction on shortfalls', () => {
+  interface Problem {
+    readonly images: Int8Array
+    readonly noise: Uint8Array
+    readonly n: number
+    readonly dims: number
+    readonly shift: number
+  }
+
+  const random = fc.integer({ min: 1, max: 12 }).chain((n) =>
+    fc.integer({ min: 1, max: 30 }).chain((dims) => {
+      const length = { minLength: n * dims, maxLength: n * dims }
+      const pixel = fc.oneof(fc.integer({ min: -128, max: 127 }), fc.constantFrom(-128, 127, 0))
+      const level = fc.oneof(fc.integer({ min: 0, max: 127 }), fc.constantFrom(0, 127))
+      return fc.record<Problem>({
+        images: fc.array(pixel, length).map((values) => Int8Array.from(values)),
+        noise: fc.array(level, length).map((values) => Uint8Array.from(values)),
+        n: fc.constant(n),
+        dims: fc.constant(dims),
+        shift: fc.constantFrom(0, 0, 1, 4, 12),
+      })
+    }),
+  )
+
+  function truth({ images, noise, n, dims }: Problem): Int32Array {
+    const benefit = new Int32Array(n * n)
+    plainKernel.benefitInt8(images, noise, n, n, dims, benefit)
+    return benefit
+  }
+
+  function shortfallsOf(problem: Problem) {
+    const { n } = problem
+    const [shortfall, rowMaxima] = [new Uint16Array(n * n), new Int32Array(n)]
+    return { shortfall, rowMaxima, shift: plainKernel.shortfalls(truth(problem), n, n, problem.shift, rowMaxima, shortfall) }
+  }
+
+  function optimum(problem: Problem): number {
+    const best = new Int32Array(problem.n)
+    plainKernel.linearSum(asCost(truth(problem)), problem.n, best)
+    return total(truth(problem), problem.n, best)
+  }
+
+  test('reports the true products of a permutation, under a bound that no permutation exceeds, however coarse', () => {
+    let numCoarse = 0
+    fc.assert(
+      fc.property(random, fc.constantFrom(0, 0.001, 0.1), (problem, tolerance) => {
+        const { images, noise, n, dims } = problem
+        const given = shortfallsOf(problem)
+        const columnOfRow = new Int32Array(n).fill(-7)
+        const { benefit, bound, identity: before } = plainKernel.auctionShortfalls(given, images, noise, n, dims, tolerance, columnOfRow)
+        if (bound > benefit) numCoarse++
+        expect(isPermutation(columnOfRow)).toBe(true)
+        expect(benefit).toBe(total(truth(problem), n, columnOfRow))
+        expect(before).toBe(total(truth(problem), n, identity(n)))
+        expect(benefit).toBeGreaterThanOrEqual(before)
+        expect(bound).toBeGreaterThanOrEqual(optimum(problem))
+      }),
+      { numRuns: 500 },
+    )
+    expect(numCoarse).toBeGreaterThan(50)
+  })
+
+  test('whose shortfalls are larger than they truly are has no such bound, and that is seen', () => {
+    const dims = 1
+    const problem = { images: Int8Array.of(100, -100), noise: Uint8Array.of(0, 127), n: 2, dims, shift: 0 }
+    const given = shortfallsOf(problem)
+    const solveIt = (): number => plainKernel.auctionShortfalls(given, problem.images, problem.noise, 2, dims, 0, new Int32Array(2)).bound
+    expect(solveIt()).toBe(optimum(problem))
+    for (let at = 0; at < 4; at++) given.shortfall[at] += 50
+    expect(solveIt()).toBeLessThan(optimum(problem))
+  })
+
+  test('in single units is the auction of the whole matrix', () => {
+    const [n, dims] = [60, 3]
+    const next = integers(3)
+    const images = Int8Array.from({ length: n * dims }, () => next(100) - 50)
+    const noise = Uint8Array.from({ length: n * dims }, () => next(128))
+    const problem = { images, noise, n, dims, shift: 0 }
+    const [a, b] = [new Int32Array(n), new Int32Array(n)]
+    const short = plainKernel.auctionShortfalls(shortfallsOf(problem), images, noise, n, dims, TOLERANCE, a)
+    expect(short).toEqual(plainKernel.auction(truth(problem), n, TOLERANCE, b))
+    expect(a).toEqual(b)
+  })
+})

@@ -13,13 +13,31 @@ describe('the integer benefit matrix', () => {
     const images = Int8Array.from({ length: n * dims }, () => next(256) - 128)
     const noise = Uint8Array.from({ length: n * dims }, () => next(128))
     const benefit = new Int32Array(n * n).fill(7)
-    benefitInt8(images, noise, n, dims, benefit)
+    benefitInt8(images, noise, n, n, dims, benefit)
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
         let sum = 0
         for (let d = 0; d < dims; d++) sum += images[i * dims + d] * noise[j * dims + d]
         expect(benefit[i * n + j]).toBe(sum)
       }
+    }
+  })
+
+  test('of a block of images is those rows of the whole', () => {
+    const [n, dims] = [23, 300]
+    const next = integers(5)
+    const images = Int8Array.from({ length: n * dims }, () => next(256) - 128)
+    const noise = Uint8Array.from({ length: n * dims }, () => next(128))
+    const whole = new Int32Array(n * n)
+    benefitInt8(images, noise, n, n, dims, whole)
+    for (const [first, end] of [
+      [0, 1],
+      [4, 11],
+      [20, 23],
+    ]) {
+      const block = new Int32Array((end - first) * n)
+      benefitInt8(images.subarray(first * dims, end * dims), noise, end - first, n, dims, block)
+      expect(block).toEqual(whole.slice(first * n, end * n))
     }
   })
 
@@ -35,7 +53,7 @@ describe('the integer benefit matrix', () => {
       .fill(0, dims, 2 * dims)
       .fill(127, 2 * dims)
     const benefit = new Int32Array(n * n)
-    benefitInt8(images, noise, n, dims, benefit)
+    benefitInt8(images, noise, n, n, dims, benefit)
     const least = -128 * 127 * dims
     expect(least).toBeGreaterThanOrEqual(-(2 ** 31))
     expect([...benefit]).toEqual([least, 0, least, 127 * 127 * dims, 0, 127 * 127 * dims, least, 0, least])

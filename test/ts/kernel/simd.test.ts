@@ -80,19 +80,38 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
     }
   })
 
-  test('benefits, extremes included', () => {
-    const levels = fc.constantFrom([-128, 127], [0, 127], [-128, 0])
+  /** int8 rows and 7-bit rows with many extremes. */
+  const levels = fc.constantFrom([-128, 127], [0, 127], [-128, 0])
+  function packedRows(numImages: number, numNoises: number, dims: number, salt: number, [low, high]: readonly number[]) {
+    return {
+      images: Int8Array.from({ length: numImages * dims }, (_, at) => ((at * 7919 + salt) % 3 === 0 ? low : (at * 31 + salt) % high)),
+      noise: Uint8Array.from({ length: numNoises * dims }, (_, at) =>
+        (at * 104_729 + salt) % 5 === 0 ? 127 : Math.abs(at * 17 + salt) % 128,
+      ),
+    }
+  }
+
+  test('benefits of more or fewer images than noises, extremes included', () => {
     fc.assert(
-      fc.property(size(13), size(70), fc.integer(), levels, (n, dims, salt, [low, high]) => {
-        const images = Int8Array.from({ length: n * dims }, (_, at) => ((at * 7919 + salt) % 3 === 0 ? low : (at * 31 + salt) % high))
-        const noise = Uint8Array.from({ length: n * dims }, (_, at) =>
-          (at * 104_729 + salt) % 5 === 0 ? 127 : Math.abs(at * 17 + salt) % 128,
-        )
-        expectSameBits(Int32Array, n * n, (k, out) => k.benefitInt8(images, noise, n, dims, out))
+      fc.property(size(13), size(13), size(70), fc.integer(), levels, (numImages, numNoises, dims, salt, range) => {
+        const { images, noise } = packedRows(numImages, numNoises, dims, salt, range)
+        expectSameBits(Int32Array, numImages * numNoises, (k, out) => k.benefitInt8(images, noise, numImages, numNoises, dims, out))
       }),
     )
     const all = Int8Array.from({ length: 3 * 132_104 }, () => -128)
-    expectSameBits(Int32Array, 9, (k, out) => k.benefitInt8(all, new Uint8Array(all.length).fill(127), 3, 132_104, out))
+    expectSameBits(Int32Array, 9, (k, out) => k.benefitInt8(all, new Uint8Array(all.length).fill(127), 3, 3, 132_104, out))
+  })
+
+  test('shortfalls of any integers, with the shift that they need', () => {
+    const value = fc.oneof(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), fc.integer({ min: -70_000, max: 70_000 }))
+    const matrices = fc.tuple(size(4), size(21)).chain(([numRows, n]) => fc.tuple(fc.constant({ numRows, n }), arrayOf(value, numRows * n)))
+    fc.assert(
+      fc.property(matrices, fc.integer({ min: 0, max: 9 }), ([{ numRows, n }, values], shift) => {
+        const benefit = Int32Array.from(values)
+        expectSameBits(Int32Array, numRows, (k, out) => k.shortfalls(benefit, numRows, n, shift, out, new Uint16Array(numRows * n)))
+        expectSameBits(Uint16Array, numRows * n, (k, out) => k.shortfalls(benefit, numRows, n, shift, new Int32Array(numRows), out))
+      }),
+    )
   })
 
   test('float costs', () => {
@@ -133,6 +152,45 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
         },
       ),
     )
+  })
+
+  function shortfallsOf(images: Int8Array, noise: Uint8Array, n: number, dims: number, least: number) {
+    const benefit = new Int32Array(n * n)
+    plainKernel.benefitInt8(images, noise, n, n, dims, benefit)
+    const [shortfall, rowMaxima] = [new Uint16Array(n * n), new Int32Array(n)]
+    return { shortfall, rowMaxima, shift: plainKernel.shortfalls(benefit, n, n, least, rowMaxima, shortfall) }
+  }
+
+  test('auctions on shortfalls, small and as large as they can be', () => {
+    const shapes = fc.record({ n: size(40), dims: size(70), salt: fc.integer({ min: 1, max: 1e6 }), range: levels })
+    const steepness = fc.constantFrom(0, 0.1, 1, 30)
+    let numDear = 0
+    fc.assert(
+      fc.property(shapes, steepness, fc.integer({ min: 0, max: 6 }), fc.constantFrom(0, 0.001, 0.1), (shape, steep, shift, tolerance) => {
+        const { n, dims, salt, range } = shape
+        const { images, noise } = packedRows(n, n, dims, salt, range)
+        // The steeper, the more alike are the wishes of the rows, and the dearer the columns.
+        for (let at = 0; at < noise.length; at++) noise[at] = Math.max(0, noise[at] - Math.floor(steep * Math.floor(at / dims)))
+        const given = shortfallsOf(images, noise, n, dims, shift)
+        if (Math.max(...given.shortfall) > 40_000) numDear++
+        expectSameBits(Int32Array, n, (k, out) => k.auctionShortfalls(given, images, noise, n, dims, tolerance, out))
+      }),
+      { numRuns: 300 },
+    )
+    expect(numDear).toBeGreaterThan(20)
+  })
+
+  test('auctions whose every row wants the same half of the columns: sums that need 32 bits', () => {
+    const dims = 16
+    for (const n of [2, 8, 9, 40]) {
+      const images = Int8Array.from({ length: n * dims }, (_, at) => 100 + ((at * 31) % 28))
+      const noise = Uint8Array.from({ length: n * dims }, (_, at) => (Math.floor(at / dims) % 2 ? 0 : 127 - (at % 3)))
+      const given = shortfallsOf(images, noise, n, dims, 0)
+      // Half of the shortfalls are large; doubled, a second best of two dear columns is beyond uint16.
+      given.shortfall.forEach((value, at) => (given.shortfall[at] = Math.min(65_535, value * 2)))
+      expect(Math.max(...given.shortfall)).toBeGreaterThan(60_000)
+      expectSameBits(Int32Array, n, (k, out) => k.auctionShortfalls(given, images, noise, n, dims, 0, out))
+    }
   })
 
   test('exact assignments of integers and floats, ties included', () => {

@@ -1,9 +1,11 @@
 /** The kernels in WASM SIMD: the signatures and the bits of the plain ones (assembly/ holds the sources, `npm run kernels` compiles them). */
 import { readFileSync } from 'node:fs'
-import type { Arena, Kernel, NumberArray } from '../kernel.ts'
+import type { Arena, ArrayType, AuctionResult, Kernel, NumberArray } from '../kernel.ts'
 
 const PAGE_BYTES = 65_536
 const MAX_PAGES = 65_536
+/** What WASM can address: the largest arena. */
+export const MAX_ARENA_BYTES = MAX_PAGES * PAGE_BYTES
 /** Every array starts on a cache line. */
 const ALIGNMENT = 64
 const SCRATCH_BYTES = 128
@@ -16,11 +18,25 @@ interface Exports {
   scaleFloats(values: number, length: number, inverse: number, out: number): void
   packNoise(noise: number, length: number, out: number): void
   unpack(values: number, length: number, scale: number, offset: number, out: number): void
-  benefitInt8(images: number, noise: number, n: number, dims: number, out: number): void
+  benefitInt8(images: number, noise: number, numImages: number, numNoises: number, dims: number, out: number): void
+  shortfalls(benefit: number, numRows: number, n: number, shift: number, rowMaxima: number, out: number): number
   costFloat32(images: number, noise: number, n: number, dims: number, out: number): void
   pairProducts(x: number, y: number, yIndex: number, numRows: number, dims: number, out: number): void
   linearSum(cost: number, isInt: number, n: number, columnOfRow: number, scratch: number): number
-  auction(benefit: number, n: number, tolerance: number, columnOfRow: number, scratch: number, bound: number): number
+  auction(benefit: number, n: number, tolerance: number, columnOfRow: number, scratch: number, answer: number): number
+  auctionShortfalls(
+    shortfall: number,
+    rowMaxima: number,
+    shift: number,
+    images: number,
+    noise: number,
+    n: number,
+    dims: number,
+    tolerance: number,
+    columnOfRow: number,
+    scratch: number,
+    answer: number,
+  ): number
 }
 
 export type SimdBuild = 'relaxed' | 'simd'
@@ -61,7 +77,7 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     top = Math.ceil((begin + byteLength) / ALIGNMENT) * ALIGNMENT
     const missing = top - buffer.byteLength
     if (missing > 0) {
-      if (top > MAX_PAGES * PAGE_BYTES) {
+      if (top > MAX_ARENA_BYTES) {
         top = begin
         throw new RangeError(`expected at most 4 GiB in the arena of a kernel, got ${begin + byteLength} bytes`)
       }
@@ -76,6 +92,11 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     array(type, length) {
       const at = reserve(length * type.BYTES_PER_ELEMENT)
       return new type(buffer, at, length)
+    },
+    place(input) {
+      if (isInside(input)) return input
+      const at = place(input)
+      return new (input.constructor as ArrayType<typeof input>)(buffer, at, input.length)
     },
   }
 
@@ -108,6 +129,15 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     return answer
   }
 
+  function runAuction(n: number, columnOfRow: Int32Array, work: (columnOfRow: number, answer: number) => number): AuctionResult {
+    return scope(() => {
+      const answer = reserve(16)
+      const benefit = into(columnOfRow, n * 4, (at) => work(at, answer))
+      const [bound, identity] = new Float64Array(buffer, answer, 2)
+      return { benefit, bound, identity }
+    })
+  }
+
   return {
     scope,
     normal: (seed, stream, keys, dims, out) =>
@@ -132,18 +162,26 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     packNoise: (noise, out) => scope(() => into(out, noise.length, (at) => wasm.packNoise(place(noise), noise.length, at))),
     unpack: (values, scale, offset, out) =>
       scope(() => into(out, values.length * 4, (at) => wasm.unpack(place(values), values.length, scale, offset, at))),
-    benefitInt8: (images, noise, n, dims, out) =>
-      scope(() => into(out, n * n * 4, (at) => wasm.benefitInt8(place(images), place(noise), n, dims, at))),
+    benefitInt8: (images, noise, numImages, numNoises, dims, out) =>
+      scope(() =>
+        into(out, numImages * numNoises * 4, (at) => wasm.benefitInt8(place(images), place(noise), numImages, numNoises, dims, at)),
+      ),
+    shortfalls: (benefit, numRows, n, shift, rowMaxima, out) =>
+      scope(() =>
+        into(out, numRows * n * 2, (to) =>
+          into(rowMaxima, numRows * 4, (at) => wasm.shortfalls(place(benefit), numRows, n, shift, at, to)),
+        ),
+      ),
     costFloat32: (images, noise, n, dims, out) =>
       scope(() => into(out, n * n * 4, (at) => wasm.costFloat32(place(images), place(noise), n, dims, at))),
     pairProducts: (x, y, yIndex, dims, out) =>
       scope(() => into(out, yIndex.length * 4, (at) => wasm.pairProducts(place(x), place(y), place(yIndex), yIndex.length, dims, at))),
     auction: (benefit, n, tolerance, columnOfRow) =>
-      scope(() => {
-        const bound = reserve(8)
-        const scratch = reserve((n + 4) * n * 4)
-        const reached = into(columnOfRow, n * 4, (at) => wasm.auction(place(benefit), n, tolerance, at, scratch, bound))
-        return { benefit: reached, bound: new Float64Array(buffer, bound, 1)[0] }
+      runAuction(n, columnOfRow, (at, answer) => wasm.auction(place(benefit), n, tolerance, at, reserve(4 * n * n + 18 * n), answer)),
+    auctionShortfalls: ({ shortfall, rowMaxima, shift }, images, noise, n, dims, tolerance, columnOfRow) =>
+      runAuction(n, columnOfRow, (at, answer) => {
+        const matrix = [place(shortfall), place(rowMaxima), shift] as const
+        return wasm.auctionShortfalls(...matrix, place(images), place(noise), n, dims, tolerance, at, reserve(14 * n), answer)
       }),
     linearSum: (cost, n, columnOfRow) =>
       scope(() => {
