@@ -1,67 +1,41 @@
 /**
  * Exact linear sum assignment: Jonker & Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems", Computing 38 (1987),
  * with float64 duals. Integer costs are solved exactly; float32 costs up to the rounding of float64 sums. Ties go to the lowest index.
+ *
+ * Instead of by column reduction it starts from the prices of a coarse auction (prices.ts), which leave few rows to the shortest paths.
  */
+import { startPrices } from './prices.ts'
 
 const FREE = -1
 
 /** See `Kernel.linearSum`. O(n^3). Throws a RangeError when a cost is not finite. */
 export function linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void {
-  const rowOfColumn = new Int32Array(n).fill(FREE)
   const columnPrice = new Float64Array(n)
-  columnOfRow.fill(FREE, 0, n)
-  reduceColumns(cost, n, columnOfRow, rowOfColumn, columnPrice)
-  const freeRows = new Int32Array(n)
-  let numFree = 0
-  for (let row = 0; row < n; row++) if (columnOfRow[row] === FREE) freeRows[numFree++] = row
-  // Two passes: the authors' choice.
-  for (let pass = 0; pass < 2; pass++) numFree = reduceRows(cost, n, freeRows, numFree, columnOfRow, rowOfColumn, columnPrice)
-  augment(cost, n, freeRows.subarray(0, numFree), columnOfRow, rowOfColumn, columnPrice)
+  if (!startPrices(cost, n, columnPrice)) {
+    throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)
+  }
+  linearSumFrom(columnPrice, cost, n, columnOfRow)
 }
 
-/** Each column's price is its least cost; its row takes it when that row is still free. Last column first, as in the paper. */
-function reduceColumns(
-  cost: Float32Array | Int32Array,
-  n: number,
-  columnOfRow: Int32Array,
-  rowOfColumn: Int32Array,
-  columnPrice: Float64Array,
-): void {
-  const leastRow = new Int32Array(n)
-  columnPrice.fill(Infinity)
-  let check = 0
-  for (let row = 0; row < n; row++) {
-    for (let column = 0; column < n; column++) {
-      const value = cost[row * n + column]
-      check += value - value // NaN as soon as one cost is not finite
-      if (value < columnPrice[column]) {
-        columnPrice[column] = value
-        leastRow[column] = row
-      }
-    }
-  }
-  if (check !== 0) throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)
-  for (let column = n - 1; column >= 0; column--) {
-    const row = leastRow[column]
-    if (columnOfRow[row] !== FREE) continue
-    columnOfRow[row] = column
-    rowOfColumn[column] = row
-  }
+/** The same from any finite prices, which end as the optimal ones: row prices min_j (cost[i][j] - columnPrice[j]) make any start feasible for the dual, and it stays so. */
+export function linearSumFrom(columnPrice: Float64Array, cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void {
+  const rowOfColumn = new Int32Array(n).fill(FREE)
+  const freeRows = reduceRows(cost, n, columnOfRow, rowOfColumn, columnPrice)
+  augment(cost, n, freeRows, columnOfRow, rowOfColumn, columnPrice)
 }
 
-/** Augmenting row reduction: a free row takes its best column and lowers that column's price to its second best; who had the column goes on. Answers how many stay free. */
+/** Augmenting row reduction: a free row takes its best column and lowers that column's price to its second best; who had the column goes on. Answers the rows that stay free. */
 function reduceRows(
   cost: Float32Array | Int32Array,
   n: number,
-  freeRows: Int32Array,
-  numFree: number,
   columnOfRow: Int32Array,
   rowOfColumn: Int32Array,
   columnPrice: Float64Array,
-): number {
-  let numLeft = 0
-  for (let at = 0; at < numFree; at++) {
-    let row = freeRows[at]
+): Int32Array {
+  const freeRows = new Int32Array(n)
+  let numFree = 0
+  for (let first = 0; first < n; first++) {
+    let row = first
     // Prices of floats may sink by rounding errors for very long: past n evictions the rest is left to the augmenting paths.
     for (let evictions = 0; row !== FREE; evictions++) {
       let best = Infinity
@@ -88,22 +62,19 @@ function reduceRows(
       const evicted = rowOfColumn[bestColumn]
       columnOfRow[row] = bestColumn
       rowOfColumn[bestColumn] = row
-      if (evicted !== FREE) {
-        columnOfRow[evicted] = FREE
-        if (!isLower || evictions >= n) {
-          freeRows[numLeft++] = evicted
-          break
-        }
+      if (evicted !== FREE && (!isLower || evictions >= n)) {
+        freeRows[numFree++] = evicted
+        break
       }
       row = evicted
     }
   }
-  return numLeft
+  return freeRows.subarray(0, numFree)
 }
 
 /**
  * One shortest augmenting path (Dijkstra on reduced costs) for each row that is still free: a pass over all columns settles the nearest open one
- * (the lowest of equals), the next relaxes the others through its row, until a free column is settled.
+ * (of equals a free one, then the lowest), the next relaxes the others through its row, until a free column is settled.
  */
 function augment(
   cost: Float32Array | Int32Array,
@@ -135,7 +106,8 @@ function augment(
           distance[column] = length
           previousRow[column] = row
         }
-        if (distance[column] < least) {
+        const isEnd = rowOfColumn[column] === FREE && rowOfColumn[nearest] !== FREE
+        if (distance[column] < least || (isEnd && distance[column] === least)) {
           least = distance[column]
           nearest = column
         }

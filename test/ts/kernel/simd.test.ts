@@ -202,12 +202,16 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
         const integers = Int32Array.from(noise, (value) => Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.round((value * spread) / 2))))
         expectSameBits(Int32Array, n, (k, out) => k.linearSum(integers, n, out))
         expectSameBits(Int32Array, n, (k, out) => k.linearSum(noise, n, out))
+        const scaled = noise.map((value) => value * 2 ** ((salt % 240) - 130))
+        expectSameBits(Int32Array, n, (k, out) => k.linearSum(scaled, n, out))
       }),
       { numRuns: 300 },
     )
     const large = new Float32Array(300 * 300)
     plainKernel.normal(1, 1, BigUint64Array.of(1n), large.length, large)
     expectSameBits(Int32Array, 300, (k, out) => k.linearSum(large, 300, out))
+    const ties = Int32Array.from(large, (value) => Math.round(4 * value))
+    expectSameBits(Int32Array, 300, (k, out) => k.linearSum(ties, 300, out))
     for (const bad of [NaN, Infinity]) {
       const costs = Float32Array.of(1, 2, 3, 4, 5, 6, 7, bad, 9)
       for (const either of [plainKernel, kernel]) expect(() => either.linearSum(costs, 3, new Int32Array(3))).toThrow(RangeError)

@@ -186,7 +186,7 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     linearSum: (cost, n, columnOfRow) =>
       scope(() => {
         const even = n + (n % 2)
-        const scratch = reserve(4 * even * 8 + 5 * (even + 2) * 4)
+        const scratch = reserve(5 * even * 8 + 5 * (even + 2) * 4 + (n + 3) * (n + 7) * 2)
         const isInt = cost instanceof Int32Array ? 1 : 0
         const failed = into(columnOfRow, n * 4, (at) => wasm.linearSum(place(cost), isInt, n, at, scratch))
         if (failed) throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)

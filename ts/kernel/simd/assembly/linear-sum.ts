@@ -1,4 +1,5 @@
 /** Kernel.linearSum: Jonker & Volgenant as in ts/kernel/linear-sum.ts, two columns at once in float64. `isInt`: costs are int32, else float32. */
+import { oneCost, startPrices, twoCosts } from './prices'
 
 const FREE: i32 = -1
 const INFINITE: f64 = Infinity
@@ -8,21 +9,15 @@ let n: i32 = 0
 let isInt: bool = false
 let columnOfRow: usize = 0
 let rowOfColumn: usize = 0
+/** In ascending order; as many as there are free rows. */
+let freeColumns: usize = 0
 let price: usize = 0
 let asidePrice: usize = 0
 let asideDistance: usize = 0
 
 @inline
 function costAt(row: i32, column: i32): f64 {
-  const at = cost + ((<usize>row * n + column) << 2)
-  return isInt ? <f64>load<i32>(at) : <f64>load<f32>(at)
-}
-
-/** Two costs from `at`, as float64. */
-@inline
-function twoCosts(at: usize): v128 {
-  const two = v128.load64_zero(at)
-  return isInt ? f64x2.convert_low_i32x4_s(two) : f64x2.promote_low_f32x4(two)
+  return oneCost(cost + ((<usize>row * n + column) << 2), isInt)
 }
 
 @inline
@@ -45,7 +40,7 @@ function setFloat(array: usize, index: i32, value: f64): void {
   store<f64>(array + (<usize>index << 3), value)
 }
 
-/** `scratch`: 4 n float64 and 5 n int32, whole vectors of each. Answers 0, or 1 when a cost is not finite. */
+/** `scratch`: 4 n float64 and 5 n int32, whole vectors of each, and that of `startPrices`. Answers 0, or 1 when a cost is not finite. */
 export function linearSum(costs: usize, ofInts: bool, size: i32, columns: usize, scratch: usize): i32 {
   cost = costs
   isInt = ofInts
@@ -61,61 +56,21 @@ export function linearSum(costs: usize, ofInts: bool, size: i32, columns: usize,
   const freeRows = rowOfColumn + ints
   const previousRow = freeRows + ints
   const settled = previousRow + ints
-  const leastRow = settled + ints
+  freeColumns = settled + ints
+  if (!startPrices(cost, isInt, n, price, freeColumns + ints)) return 1
   memory.fill(rowOfColumn, 0xff, ints)
-  memory.fill(columnOfRow, 0xff, <usize>n << 2)
-  if (!reduceColumns(leastRow)) return 1
-  let numFree = 0
-  for (let row = 0; row < n; row++) if (getInt(columnOfRow, row) === FREE) setInt(freeRows, numFree++, row)
-  for (let pass = 0; pass < 2; pass++) numFree = reduceRows(freeRows, numFree)
-  for (let at = 0; at < numFree; at++) augment(getInt(freeRows, at), distance, previousRow, settled)
+  const numFree = reduceRows(freeRows)
+  for (let column = 0, at = 0; at < numFree; column++) if (getInt(rowOfColumn, column) === FREE) setInt(freeColumns, at++, column)
+  for (let at = 0; at < numFree; at++) augment(getInt(freeRows, at), numFree - at, distance, previousRow, settled)
   return 0
 }
 
-function reduceColumns(leastRow: usize): bool {
-  for (let column = 0; column < n; column++) setFloat(price, column, INFINITE)
-  const whole = n & ~1
-  let checks = f64x2.splat(0)
-  let check: f64 = 0
-  for (let row = 0; row < n; row++) {
-    const from = cost + ((<usize>row * n) << 2)
-    for (let column = 0; column < whole; column += 2) {
-      const value = twoCosts(from + (<usize>column << 2))
-      checks = f64x2.add(checks, f64x2.sub(value, value))
-      const at = price + (<usize>column << 3)
-      const least = v128.load(at)
-      const isLess = f64x2.lt(value, least)
-      if (v128.any_true(isLess)) {
-        v128.store(at, v128.bitselect(value, least, isLess))
-        if (i64x2.extract_lane(isLess, 0)) setInt(leastRow, column, row)
-        if (i64x2.extract_lane(isLess, 1)) setInt(leastRow, column + 1, row)
-      }
-    }
-    if (whole < n) {
-      const value = costAt(row, whole)
-      check += value - value
-      if (value < getFloat(price, whole)) {
-        setFloat(price, whole, value)
-        setInt(leastRow, whole, row)
-      }
-    }
-  }
-  if (check + f64x2.extract_lane(checks, 0) + f64x2.extract_lane(checks, 1) !== 0) return false
-  for (let column = n - 1; column >= 0; column--) {
-    const row = getInt(leastRow, column)
-    if (getInt(columnOfRow, row) !== FREE) continue
-    setInt(columnOfRow, row, column)
-    setInt(rowOfColumn, column, row)
-  }
-  return true
-}
-
-function reduceRows(freeRows: usize, numFree: i32): i32 {
+function reduceRows(freeRows: usize): i32 {
   const whole = n & ~1
   const two = i64x2.splat(2)
-  let numLeft = 0
-  for (let at = 0; at < numFree; at++) {
-    let row = getInt(freeRows, at)
+  let numFree = 0
+  for (let first = 0; first < n; first++) {
+    let row = first
     for (let evictions = 0; row !== FREE; evictions++) {
       const from = cost + ((<usize>row * n) << 2)
       let bests = f64x2.splat(INFINITE)
@@ -123,7 +78,7 @@ function reduceRows(freeRows: usize, numFree: i32): i32 {
       let bestColumns = i64x2.splat(0)
       let columns = i64x2(0, 1)
       for (let column = 0; column < whole; column += 2) {
-        const reduced = f64x2.sub(twoCosts(from + (<usize>column << 2)), v128.load(price + (<usize>column << 3)))
+        const reduced = f64x2.sub(twoCosts(from + (<usize>column << 2), isInt), v128.load(price + (<usize>column << 3)))
         const isBetter = f64x2.lt(reduced, bests)
         seconds = f64x2.pmin(seconds, f64x2.pmax(bests, reduced))
         bests = f64x2.pmin(bests, reduced)
@@ -154,17 +109,14 @@ function reduceRows(freeRows: usize, numFree: i32): i32 {
       const evicted = getInt(rowOfColumn, bestColumn)
       setInt(columnOfRow, row, bestColumn)
       setInt(rowOfColumn, bestColumn, row)
-      if (evicted !== FREE) {
-        setInt(columnOfRow, evicted, FREE)
-        if (!isLower || evictions >= n) {
-          setInt(freeRows, numLeft++, evicted)
-          break
-        }
+      if (evicted !== FREE && (!isLower || evictions >= n)) {
+        setInt(freeRows, numFree++, evicted)
+        break
       }
       row = evicted
     }
   }
-  return numLeft
+  return numFree
 }
 
 /** The first column but `bestColumn` whose reduced cost is `second`; 0 where there is none, as in the specification. */
@@ -175,7 +127,7 @@ function secondColumn(row: i32, bestColumn: i32, second: f64): i32 {
   return 0
 }
 
-function augment(freeRow: i32, distance: usize, previousRow: usize, settled: usize): void {
+function augment(freeRow: i32, numFree: i32, distance: usize, previousRow: usize, settled: usize): void {
   const whole = n & ~1
   const two = i64x2.splat(2)
   for (let column = 0; column < n; column++) setFloat(distance, column, INFINITE)
@@ -195,7 +147,7 @@ function augment(freeRow: i32, distance: usize, previousRow: usize, settled: usi
     for (let column = 0; column < whole; column += 2) {
       const at = distance + (<usize>column << 3)
       const known = v128.load(at)
-      const length = f64x2.sub(f64x2.sub(twoCosts(from + (<usize>column << 2)), v128.load(price + (<usize>column << 3))), bases)
+      const length = f64x2.sub(f64x2.sub(twoCosts(from + (<usize>column << 2), isInt), v128.load(price + (<usize>column << 3))), bases)
       const isLess = f64x2.lt(length, known)
       const shorter = v128.bitselect(length, known, isLess)
       v128.store(at, shorter)
@@ -227,9 +179,15 @@ function augment(freeRow: i32, distance: usize, previousRow: usize, settled: usi
         nearest = whole
       }
     }
+    for (let at = 0; at < numFree && end === FREE; at++) {
+      const column = getInt(freeColumns, at)
+      if (getFloat(distance, column) === least) {
+        end = nearest = column
+        memory.copy(freeColumns + (<usize>at << 2), freeColumns + (<usize>(at + 1) << 2), <usize>(numFree - at - 1) << 2)
+      }
+    }
     setInt(settled, numSettled, nearest)
-    if (getInt(rowOfColumn, nearest) === FREE) end = nearest
-    else {
+    if (end === FREE) {
       row = getInt(rowOfColumn, nearest)
       base = costAt(row, nearest) - getFloat(price, nearest) - least
     }
