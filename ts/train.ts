@@ -18,6 +18,7 @@ import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunReport } from './report/run-report.ts'
+import { isOwnStrategy, pinModule, prepareStrategy, sectionOf, type OwnStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
 import { superviseWorker, type Supervisor } from './worker/supervisor.ts'
@@ -31,9 +32,9 @@ export interface TrainOptions {
   readonly onSetup?: (line: string) => void
 }
 
-/** The config of a run, where `assignment` may also be a strategy object of your own. */
+/** The config of a run, where `assignment` may also be a strategy object of your own, which runs on this thread. */
 export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
-  readonly assignment?: TrainConfigInput['assignment'] | AssignmentStrategy | (AssignmentStrategy & { readonly poolSize: number })
+  readonly assignment?: TrainConfigInput['assignment'] | OwnStrategy
 }
 
 export interface TrainResult {
@@ -63,8 +64,8 @@ export interface Run extends Promise<TrainResult>, AsyncIterable<RunEvent> {
  * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir already holds a run.
  */
 export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): Run {
-  return startRun(options, () => {
-    const { config, dataset, strategy } = prepare(input)
+  return startRun(options, async () => {
+    const { config, dataset, strategy } = await prepare(input)
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),
@@ -85,18 +86,18 @@ export function resumeImmiscible(
   runFolder: string,
   {
     maxTrainSteps,
-    assignment: strategy,
+    assignment: own,
     ...options
   }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
 ): Run {
-  return startRun(options, () => {
+  return startRun(options, async () => {
     const { path, manifest, config: before } = readRunFolder(runFolder)
     const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
     const { config } = resolved
     const dataset = loadDataset(config.dataset)
-    checkResumable(path, manifest, config, dataset, strategy)
-    return { dataset, strategy, open: () => openRunFolder(config, manifest) }
+    checkResumable(path, manifest, config, dataset, own)
+    return { dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
   })
 }
 
@@ -107,7 +108,7 @@ interface Prepared {
   readonly open: () => RunFolder
 }
 
-function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Prepared): Run {
+function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Promise<Prepared>): Run {
   const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
     kind: 'warning',
     time: Date.now(),
@@ -124,7 +125,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    const { dataset, strategy, open } = check()
+    const { dataset, strategy, open } = await check()
     const environment = await ensureEnvironment({ onProgress: onSetup })
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
     using folder = open()
@@ -192,15 +193,13 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
-function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
+async function prepare(input: TrainInput): Promise<{ config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined }> {
   const { assignment } = input
-  const isOwn = typeof assignment === 'object' && 'assign' in assignment
-  const section = isOwn
-    ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) }
-    : assignment
+  const isOwn = isOwnStrategy(assignment)
+  const section = isOwn ? sectionOf(assignment) : assignment
   const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const { config } = resolved
+  const config = pinModule(resolved.config)
   if (config.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
@@ -214,7 +213,7 @@ function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; st
   if (size > dataset.numImages) {
     throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
-  return { config, dataset, strategy: isOwn ? assignment : undefined }
+  return { config, dataset, strategy: await prepareStrategy(config, dataset, isOwn ? assignment : undefined) }
 }
 
 function checkResumable(

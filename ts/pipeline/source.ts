@@ -9,7 +9,7 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { runStrategy } from '../assignment/assign.ts'
+import { runStrategy, type Assigned } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { consecutiveKeys, flips, uniforms } from '../random/sample.ts'
@@ -73,7 +73,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     if (config.dataset.horizontalFlip) flips(seed, firstSample, mirrored)
     const { labels } = dataset
     const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
-    return { epoch, firstSample, sampleIndices, flips: mirrored, ...labelled }
+    const firstStep = index * batchesPerPool
+    return { epoch, firstStep, firstSample, sampleIndices, flips: mirrored, ...labelled }
   }
 
   function readImages({ sampleIndices, flips: mirrored }: PoolContext): Uint8Array<ArrayBuffer> {
@@ -97,8 +98,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
-  function gatherNoise(noise: Float32Array, noiseIndex: Int32Array, arena: Arena): Uint8Array<ArrayBuffer> {
-    if (strategy.noiseSign === -1) for (let at = 0; at < noise.length; at++) noise[at] = -noise[at]
+  function gatherNoise(noise: Float32Array, { noiseIndex, noiseSign }: Assigned, arena: Arena): Uint8Array<ArrayBuffer> {
+    if (noiseSign === -1) for (let at = 0; at < noise.length; at++) noise[at] = -noise[at]
     const values = noiseDtype === 'float32' ? noise : arena.array(Uint16Array, noise.length)
     if (values instanceof Uint16Array) kernel.toFloat16(noise, values)
     const rowBytes = dims * values.BYTES_PER_ELEMENT
@@ -118,10 +119,10 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       kernel.packPixels(pixels, packed)
       const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
-      const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
+      const answer = runStrategy(strategy, poolContext, images, candidates, kernel)
       const assigned = performance.now()
-      const gathered = gatherNoise(noise, noiseIndex, arena)
-      return { gathered, metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
+      const gathered = gatherNoise(noise, answer, arena)
+      return { gathered, metrics: answer.metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
     })
   }
 
