@@ -36,7 +36,7 @@ export function sectionOf(own: OwnStrategy): AssignmentInput {
 export function pinModule(config: TrainConfig): TrainConfig {
   const { assignment } = config
   if (assignment.kind !== 'module' || assignment.sha256 !== null) return config
-  return { ...config, assignment: { ...assignment, sha256: hashModule(assignment.url) } }
+  return { ...config, assignment: { ...assignment, sha256: asConfig(() => hashModule(assignment.url)) } }
 }
 
 /**
@@ -51,7 +51,20 @@ export async function prepareStrategy(
   if ('within' in assignment && assignment.within === 'label' && !dataset.labels) {
     throw new ConfigError([{ path: 'assignment.within', message: `expected 'pool', since ${dataset.name} has no labels, got 'label'` }])
   }
-  if (own) return withOptions(own, assignment)
-  if (assignment.kind === 'module') await loadStrategy(assignment)
+  if (own) return asConfig(() => withOptions(own, assignment))
+  if (assignment.kind === 'module') await loadStrategy(assignment).catch(rethrow)
   return undefined
+}
+
+function asConfig<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    return rethrow(error)
+  }
+}
+
+/** What is wrong with a strategy before it ever assigned is wrong with the config. */
+function rethrow(cause: unknown): never {
+  throw new ConfigError([{ path: 'assignment', message: (cause as Error).message }], { cause })
 }

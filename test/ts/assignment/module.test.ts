@@ -8,6 +8,7 @@ import { independent } from '../../../ts/assignment/independent.ts'
 import { hashModule, loadModule } from '../../../ts/assignment/module.ts'
 import { loadStrategy } from '../../../ts/assignment/table.ts'
 import { loadDigits } from '../../../ts/dataset/digits.ts'
+import { ConfigError } from '../../../ts/errors.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { openPipeline } from '../../../ts/pipeline/pipeline.ts'
 import { createPoolSource } from '../../../ts/pipeline/source.ts'
@@ -97,6 +98,7 @@ describe('a run keeps to the content that it began with', () => {
     await expect(prepareStrategy(pinned, digits, undefined)).resolves.toBe(undefined)
     write('mine.mjs', `${source}// a harmless comment\n`)
     const message = `${path}: has changed since the run began: expected SHA-256 ${section(pinned).sha256}, got ${hashModule(url)}`
+    await expect(prepareStrategy(pinned, digits, undefined)).rejects.toThrow(ConfigError)
     await expect(prepareStrategy(pinned, digits, undefined)).rejects.toThrow(message)
     await using pipeline = openPipeline(pinned, digits)
     await expect(pipeline.batch(0)).rejects.toThrow(message)

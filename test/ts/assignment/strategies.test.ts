@@ -4,6 +4,9 @@ import { describe, expect, test } from 'vitest'
 import { resolveConfig, type AssignmentConfig } from '../../../protocol/index.ts'
 import { assign, runStrategy } from '../../../ts/assignment/assign.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../../../ts/assignment/assignment.ts'
+import { linear } from '../../../ts/assignment/linear.ts'
+import { nearest } from '../../../ts/assignment/nearest.ts'
+import { negated } from '../../../ts/assignment/negated.ts'
 import { quantized } from '../../../ts/assignment/quantized.ts'
 import { createStrategy, STRATEGIES } from '../../../ts/assignment/table.ts'
 import { gaussian, identity, integers, isPermutation } from '../../fixture/numbers.ts'
@@ -136,12 +139,22 @@ test('the assigning strategies gain about what theory says, the baseline nothing
   expect(gains.negated).toMatchObject({ dualGap: gains.quantized.dualGap, gain: -gains.quantized.gain })
 })
 
-test("the stand-alone default tolerance is the protocol's", () => {
+test('the list of strategies names every field of their sections', () => {
+  for (const { kind, options } of STRATEGIES) {
+    expect(['kind', ...options].toSorted()).toEqual(Object.keys(sectionOf(kind)).toSorted())
+  }
+})
+
+test("the stand-alone defaults are the protocol's", () => {
   const [n, dims] = [64, 32]
   const input = { images: gaussian(1, n, dims), noise: gaussian(2, n, dims), dims }
   const section = sectionOf('quantized')
   expect(section).toMatchObject({ tolerance: 0.001 })
   expect(assign(quantized(), input)).toEqual(assign(createStrategy(section), input))
+  expect(assign(linear(), input)).toEqual(assign(createStrategy(sectionOf('linear')), input))
+  expect(assign(negated(), input)).toEqual(assign(createStrategy(sectionOf('negated')), input))
+  const candidates = { ...input, noise: gaussian(2, 4 * n, dims) }
+  expect(assign(nearest(), candidates)).toEqual(assign(createStrategy(sectionOf('nearest')), candidates))
 })
 
 test('a custom strategy is its object: its name alone makes none', () => {
