@@ -1,5 +1,6 @@
-/** The configuration of a run: one schema per section. Every default of the project is here and nowhere else. */
+/** The configuration of a run: one schema per section. Every default of the project is here (the strategies' in assignment.ts) and nowhere else. */
 import { z } from 'zod'
+import { assignmentConfig, MAX_POOL_SIZE } from './assignment.ts'
 
 const positiveInt = z.int32().min(1)
 const seconds = z.number().positive()
@@ -32,40 +33,6 @@ export const ddimObjective = z
     betaEnd: z.number().positive().lt(1).default(0.02),
   })
   .meta({ id: 'DdimObjective' })
-
-/** Pairs are n^2: 16,384 images take half a GiB of a thread at two bytes each. */
-const MAX_POOL_SIZE = 16_384
-const poolSize = positiveInt
-  .max(MAX_POOL_SIZE)
-  .describe('images over which the assignment is solved, cut into batches afterwards; default: globalBatchSize')
-
-export const independentAssignment = z
-  .strictObject({ kind: z.literal('independent'), poolSize })
-  .meta({ id: 'IndependentAssignment' })
-  .describe('noise as drawn: the baseline')
-
-export const linearAssignment = z
-  .strictObject({ kind: z.literal('linear'), poolSize })
-  .meta({ id: 'LinearAssignment' })
-  .describe('exact linear sum assignment on float32 squared L2 costs')
-
-export const quantizedAssignment = z
-  .strictObject({
-    kind: z.literal('quantized'),
-    poolSize,
-    tolerance: z.number().min(0).max(1).default(0.001).describe('solve until the certified dual gap is at most this share of the gain'),
-  })
-  .meta({ id: 'QuantizedAssignment' })
-  .describe('int8 x int7 inner-product costs, integer auction with epsilon scaling')
-
-export const customAssignment = z
-  .strictObject({ kind: z.literal('custom'), poolSize, name: z.string().min(1) })
-  .meta({ id: 'CustomAssignment' })
-  .describe('a strategy object passed to trainImmiscible(); only its name is recorded')
-
-export const assignmentConfig = z
-  .discriminatedUnion('kind', [independentAssignment, linearAssignment, quantizedAssignment, customAssignment])
-  .meta({ id: 'AssignmentConfig' })
 
 const unetBlockDown = z.enum(['DownBlock2D', 'AttnDownBlock2D', 'ResnetDownsampleBlock2D'])
 const unetBlockUp = z.enum(['UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'])
@@ -188,5 +155,4 @@ export const trainConfig = z
   .meta({ id: 'TrainConfig' })
 
 export type TrainConfig = z.infer<typeof trainConfig>
-export type AssignmentConfig = TrainConfig['assignment']
 export type DatasetConfig = TrainConfig['dataset']

@@ -40,7 +40,7 @@ export function generatePython(): string {
   const body = definitions.map((name) => printDefinition(name, $defs[name])).join('\n\n')
   return `"""GENERATED from protocol/*.ts by \`npm run protocol\`; do not edit."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -90,6 +90,8 @@ function printType(schema: Schema): string {
       return annotate('float', { ge: schema.minimum, gt: schema.exclusiveMinimum, le: schema.maximum, lt: schema.exclusiveMaximum })
     case 'array':
       return annotate(`list[${printType(schema.items ?? {})}]`, { min_length: schema.minItems, max_length: schema.maxItems })
+    case 'object':
+      return 'dict[str, Any]'
     default:
       throw new Error(`no Python type for ${JSON.stringify(schema)}`)
   }

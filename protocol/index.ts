@@ -1,6 +1,7 @@
 /** Everything that can be said between the orchestrator, its workers and a run folder. */
 export * from './version.ts'
 export * from './tensor.ts'
+export * from './assignment.ts'
 export * from './config.ts'
 export * from './resolve.ts'
 export * from './command.ts'

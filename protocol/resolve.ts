@@ -1,14 +1,14 @@
 /** From what a user wrote to a complete config, or one clear error per field. */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import { ASSIGNMENT_PRESETS, expandAssignment, type AssignmentInput } from './assignment.ts'
 import { NETWORK_PRESETS, trainConfig, type TrainConfig } from './config.ts'
 
 type RawInput = z.input<typeof trainConfig>
-type OptionalKey<T, K extends PropertyKey> = T extends unknown ? Omit<T, K & keyof T> & Partial<Pick<T, K & keyof T>> : never
 
 /** What a user writes: every field with a default may be left out. */
 export type TrainConfigInput = Omit<RawInput, 'assignment' | 'network'> & {
-  assignment?: OptionalKey<RawInput['assignment'], 'poolSize'>
+  assignment?: AssignmentInput
   network?: Partial<RawInput['network']>
 }
 
@@ -28,10 +28,11 @@ export function resolveConfig(input: unknown): ResolveResult {
   return problems.length > 0 ? { problems } : { config: parsed.data }
 }
 
-/** SHA-256 (hex) of what decides the result of training: not where it is written, how far it goes, or how it is watched. */
+/** SHA-256 (hex) of what decides the result of training: not where it (or a strategy's module) is written, how far it goes, or how it is watched. */
 export function hashConfig(config: TrainConfig): string {
-  const { outputDir, maxTrainSteps, sampling, checkpoint, worker, pipeline, ...identity } = config
-  const canonical = { ...identity, noiseDtype: pipeline.noiseDtype, device: worker.device }
+  const { outputDir, maxTrainSteps, sampling, checkpoint, worker, pipeline, ...rest } = config
+  const { url, ...assignment } = { url: undefined, ...rest.assignment }
+  const canonical = { ...rest, assignment, noiseDtype: pipeline.noiseDtype, device: worker.device }
   return createHash('sha256').update(canonicalJson(canonical)).digest('hex')
 }
 
@@ -44,7 +45,8 @@ function canonicalJson(value: unknown): string {
 /** Defaults that depend on another field: the preset behind a network, the batch behind a pool. */
 function fillIn(input: unknown): unknown {
   if (!isRecord(input)) return input
-  const assignment = input['assignment'] ?? { kind: 'quantized' }
+  const objective = input['objective']
+  const objectiveKind = isRecord(objective) && typeof objective['kind'] === 'string' ? objective['kind'] : 'ddim'
   const network = input['network'] ?? {}
   const preset = (isRecord(network) && network['preset']) || 'tiny'
   // A bad batch size is reported as itself, not a second time as a pool.
@@ -52,7 +54,7 @@ function fillIn(input: unknown): unknown {
   const presetValues = NETWORK_PRESETS[preset as keyof typeof NETWORK_PRESETS] ?? NETWORK_PRESETS.tiny
   return {
     ...input,
-    assignment: isRecord(assignment) ? { poolSize, ...assignment } : assignment,
+    assignment: expandAssignment(input['assignment'] ?? 'quantized', { poolSize, objectiveKind }),
     network: isRecord(network) ? { ...presetValues, ...network, preset } : network,
   }
 }
@@ -108,7 +110,8 @@ function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
     case 'invalid_union': {
       const options = (issue as { options?: readonly unknown[] }).options
       const value = isRecord(issue.input) ? issue.input[String(issue.path.at(-1))] : issue.input
-      return [{ path, message: options ? `expected ${listOf(options)}, got ${show(value)}` : `${issue.message}, ${got}` }]
+      const names = path === 'assignment.kind' ? [...(options ?? []), ...Object.keys(ASSIGNMENT_PRESETS)] : options
+      return [{ path, message: names ? `expected ${listOf(names)}, got ${show(value)}` : `${issue.message}, ${got}` }]
     }
     case 'invalid_type':
       return [{ path, message: `expected ${issue.expected}, ${got}` }]

@@ -27,8 +27,8 @@ export class ConfigError extends ImmiscibleError {
   override readonly name = 'ConfigError'
   readonly problems: readonly { readonly path: string; readonly message: string }[]
 
-  constructor(problems: readonly { readonly path: string; readonly message: string }[]) {
-    super('CONFIG', ['invalid config', ...problems.map(({ path, message }) => `  ${path}: ${message}`)].join('\n'))
+  constructor(problems: readonly { readonly path: string; readonly message: string }[], options?: ErrorOptions) {
+    super('CONFIG', ['invalid config', ...problems.map(({ path, message }) => `  ${path}: ${message}`)].join('\n'), options)
     this.problems = problems
   }
 }

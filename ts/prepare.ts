@@ -5,22 +5,23 @@ import type { Dataset } from './dataset/dataset.ts'
 import { loadDataset } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
 import { checkPoolFits } from './pipeline/source.ts'
+import { isOwnStrategy, pinModule, prepareStrategy, sectionOf, type OwnStrategy } from './strategy.ts'
 
-/** The config of a run, where `assignment` may also be a strategy object of your own. */
+/** The config of a run, where `assignment` may also be a strategy object of your own, which runs on this thread. */
 export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
-  readonly assignment?: TrainConfigInput['assignment'] | AssignmentStrategy | (AssignmentStrategy & { readonly poolSize: number })
+  readonly assignment?: TrainConfigInput['assignment'] | OwnStrategy
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
-export function prepare(input: TrainInput): { config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined } {
+export async function prepare(
+  input: TrainInput,
+): Promise<{ config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined }> {
   const { assignment } = input
-  const isOwn = typeof assignment === 'object' && 'assign' in assignment
-  const section = isOwn
-    ? { kind: 'custom', name: assignment.name, ...('poolSize' in assignment && { poolSize: assignment.poolSize }) }
-    : assignment
+  const isOwn = isOwnStrategy(assignment)
+  const section = isOwn ? sectionOf(assignment) : assignment
   const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const { config } = resolved
+  const config = pinModule(resolved.config)
   if (config.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
@@ -34,7 +35,7 @@ export function prepare(input: TrainInput): { config: TrainConfig; dataset: Data
   if (size > dataset.numImages) {
     throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
-  const strategy = isOwn ? assignment : undefined
+  const strategy = await prepareStrategy(config, dataset, isOwn ? assignment : undefined)
   checkPoolFits(config, dataset, strategy)
   return { config, dataset, strategy }
 }

@@ -38,8 +38,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
   signal?.addEventListener('abort', () => stopped.resolve(), { once: true })
 
   async function serve(): Promise<void> {
-    await Promise.resolve()
-    const { config, dataset, strategy } = prepare(input)
+    const { config, dataset, strategy } = await prepare(input)
     using claim = claimFolder(config.outputDir)
     const folder = claim.path
     const connection = join(folder, 'serve.json')

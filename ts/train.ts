@@ -18,6 +18,7 @@ import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunReport } from './report/run-report.ts'
+import { prepareStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
 import { superviseWorker, type Supervisor } from './worker/supervisor.ts'
@@ -58,8 +59,8 @@ export interface Run extends Promise<TrainResult>, AsyncIterable<RunEvent> {
  * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir already holds a run.
  */
 export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): Run {
-  return startRun(options, () => {
-    const { config, dataset, strategy } = prepare(input)
+  return startRun(options, async () => {
+    const { config, dataset, strategy } = await prepare(input)
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),
@@ -80,18 +81,18 @@ export function resumeImmiscible(
   runFolder: string,
   {
     maxTrainSteps,
-    assignment: strategy,
+    assignment: own,
     ...options
   }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
 ): Run {
-  return startRun(options, () => {
+  return startRun(options, async () => {
     const { path, manifest, config: before } = readRunFolder(runFolder)
     const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
     const { config } = resolved
     const dataset = loadDataset(config.dataset)
-    checkResumable(path, manifest, config, dataset, strategy)
-    return { dataset, strategy, open: () => openRunFolder(config, manifest) }
+    checkResumable(path, manifest, config, dataset, own)
+    return { dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
   })
 }
 
@@ -102,7 +103,7 @@ interface Prepared {
   readonly open: () => RunFolder
 }
 
-function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Prepared): Run {
+function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Promise<Prepared>): Run {
   const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
     kind: 'warning',
     time: Date.now(),
@@ -119,7 +120,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    const { dataset, strategy, open } = check()
+    const { dataset, strategy, open } = await check()
     const environment = await ensureEnvironment({ onProgress: onSetup })
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
     using folder = open()

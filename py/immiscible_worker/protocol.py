@@ -1,6 +1,6 @@
 """GENERATED from protocol/*.ts by `npm run protocol`; do not edit."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -37,19 +37,56 @@ class IndependentAssignment(Struct, frozen=True, forbid_unknown_fields=True, ren
 
 class LinearAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="linear"):
     pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+    metric: Literal["l2", "squaredL2"]
+    precision: Literal["float32", "float16"]
 
 
 class QuantizedAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="quantized"):
     pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
     tolerance: Annotated[float, Meta(ge=0, le=1)]
+
+
+class GreedyAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="greedy"):
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+
+
+class NegatedAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="negated"):
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+    tolerance: Annotated[float, Meta(ge=0, le=1)]
+
+
+class NearestAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="nearest"):
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+    candidates: Annotated[int, Meta(ge=1, le=2147483647)]
+    precision: Literal["float32", "float16"]
+
+
+class ModuleAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="module"):
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+    url: str
+    options: dict[str, Any]
+    sha256: str | None
 
 
 class CustomAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="custom"):
     pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
     name: Annotated[str, Meta(min_length=1)]
 
 
-AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | CustomAssignment
+AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | GreedyAssignment | NegatedAssignment | NearestAssignment | ModuleAssignment | CustomAssignment
 
 
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -53,6 +53,7 @@ function immiscible(...args: string[]): { status: number | null; stdout: string;
 test.each([
   [['train', '--global-batch-size', '4000'], /globalBatchSize: expected at most the 1797 images of digits, got 4000/],
   [['train', '--assignment', 'hungarian'], /assignment\.kind: expected one of .*'quantized'.*, got 'hungarian'/],
+  [['train', '--assignment', './nowhere.ts'], /\[assignment:module\] .*nowhere\.ts: cannot be read/],
   [['train', '--seed', '-1'], /--seed|unknown option/],
   [['train', '--config', 'nowhere.json'], /--config: expected a JSON file, got nowhere\.json/],
   [['train', '--bogus'], /unknown option/],
@@ -68,7 +69,11 @@ test.each([
 test('immiscible strategies lists them', () => {
   const { status, stdout } = immiscible('strategies')
   expect(status).toBe(0)
-  for (const kind of ['independent', 'linear', 'quantized']) expect(stdout).toContain(kind)
+  for (const name of ['independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'paper-linear', 'paper-knn', './mine.ts']) {
+    expect(stdout).toContain(name)
+  }
+  const entries = JSON.parse(immiscible('strategies', '--json').stdout) as { name: string; options: string[] }[]
+  expect(entries.find(({ name }) => name === 'nearest')).toMatchObject({ options: ['poolSize', 'startStep', 'candidates', 'precision'] })
 })
 
 test(

@@ -5,8 +5,10 @@
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { assign } from '../../ts/assignment/assign.ts'
+import { greedy } from '../../ts/assignment/greedy.ts'
 import { independent } from '../../ts/assignment/independent.ts'
 import { linear } from '../../ts/assignment/linear.ts'
+import { nearest } from '../../ts/assignment/nearest.ts'
 import { quantized } from '../../ts/assignment/quantized.ts'
 import { plainKernel } from '../../ts/kernel/plain.ts'
 import { consecutiveKeys, flips, uniforms } from '../../ts/random/sample.ts'
@@ -48,10 +50,21 @@ export function goldenValues(): Record<string, string> {
   const [rows, dims] = [96, 192]
   const floats = noise(rows, dims, 0)
   const pixels = Uint8Array.from(floats, (value) => Math.max(0, Math.min(255, Math.floor(128 + 50 * value))))
-  for (const strategy of [independent(), linear(), quantized()]) {
+  const strategies = {
+    independent: independent(),
+    linear: linear(),
+    'linear, l2': linear({ metric: 'l2' }),
+    'linear, l2, float16': linear({ metric: 'l2', precision: 'float16' }),
+    quantized: quantized(),
+    greedy: greedy(),
+    nearest: nearest(),
+    'nearest, float16': nearest({ precision: 'float16' }),
+  }
+  for (const [kind, strategy] of Object.entries(strategies)) {
     for (const [name, images] of Object.entries({ floats, pixels })) {
-      const { noiseIndex } = assign(strategy, { images, noise: noise(rows, dims, rows), dims })
-      values[`${strategy.name} on ${name}`] = sha256(noiseIndex)
+      const fresh = noise(rows * strategy.candidatesPerImage, dims, rows)
+      const { noiseIndex } = assign(strategy, { images, noise: fresh, dims })
+      values[`${kind} on ${name}`] = sha256(noiseIndex)
     }
   }
   return values

@@ -1,6 +1,8 @@
 /** A config that cannot run is one clear message for each mistake: where, what was expected, what came. */
+import { resolve as pathResolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { hashConfig, resolveConfig, type TrainConfig } from '../../protocol/index.ts'
+import { expandAssignment, hashConfig, resolveConfig, type TrainConfig } from '../../protocol/index.ts'
 
 const minimal = { dataset: { kind: 'digits' }, outputDir: 'runs/first' }
 
@@ -37,7 +39,40 @@ describe('each mistake is exactly one problem', () => {
       'unknown strategy',
       { ...minimal, assignment: { kind: 'sinkhorn' } },
       'assignment.kind',
-      "expected one of 'independent', 'linear', 'quantized', 'custom', got 'sinkhorn'",
+      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
+    ],
+    [
+      'unknown name',
+      { ...minimal, assignment: 'sinkhorn' },
+      'assignment.kind',
+      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
+    ],
+    ['a strategy that is no name', { ...minimal, assignment: 7 }, 'assignment', 'expected object, got 7'],
+    [
+      'labels for a strategy that does not permute',
+      { ...minimal, assignment: { kind: 'nearest', within: 'label' } },
+      'assignment.within',
+      'unknown key',
+    ],
+    ['a start for the baseline', { ...minimal, assignment: { kind: 'independent', startStep: 5 } }, 'assignment.startStep', 'unknown key'],
+    [
+      'no candidates',
+      { ...minimal, assignment: { kind: 'nearest', candidates: 0 } },
+      'assignment.candidates',
+      'expected at least 1, got 0',
+    ],
+    [
+      'a module from the network',
+      { ...minimal, assignment: 'https://example.org/mine.js' },
+      'assignment.url',
+      "expected a path or a file: URL, got 'https://example.org/mine.js'",
+    ],
+    ['a module without a place', { ...minimal, assignment: { kind: 'module' } }, 'assignment.url', 'expected string, got nothing'],
+    [
+      'options that JSON does not hold',
+      { ...minimal, assignment: { kind: 'module', url: './mine.ts', options: { weights: new Float32Array(2) } } },
+      'assignment.options',
+      'expected JSON values, got an object',
     ],
     ['option of another strategy', { ...minimal, assignment: { kind: 'linear', tolerance: 0.1 } }, 'assignment.tolerance', 'unknown key'],
     [
@@ -115,13 +150,70 @@ test('several mistakes are told at once', () => {
 
 test('control: the minimal config is complete after resolving, and resolves to itself', () => {
   const config = resolve(minimal)
-  expect(config.assignment).toEqual({ kind: 'quantized', poolSize: config.globalBatchSize, tolerance: 0.001 })
+  expect(config.assignment).toEqual({ kind: 'quantized', poolSize: config.globalBatchSize, within: 'pool', startStep: 0, tolerance: 0.001 })
   expect(resolve(config)).toEqual(config)
 })
 
 test('a resolved config survives JSON', () => {
   const config = resolve(minimal)
   expect(resolve(JSON.parse(JSON.stringify(config)))).toEqual(config)
+})
+
+describe('short forms of an assignment', () => {
+  const assignmentOf = (assignment: unknown, more: object = {}): unknown => resolve({ ...minimal, ...more, assignment }).assignment
+  const options = { poolSize: 128, within: 'pool', startStep: 0 }
+
+  test('a name alone is the strategy with its defaults', () => {
+    for (const kind of ['independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest']) {
+      expect(assignmentOf(kind)).toEqual(assignmentOf({ kind }))
+      expect(assignmentOf(kind)).toMatchObject({ kind, poolSize: 128 })
+    }
+  })
+
+  test('a preset is written out, and its fields can be changed', () => {
+    const paperLinear = { kind: 'linear', metric: 'l2', precision: 'float16', ...options }
+    expect(assignmentOf('paper-linear')).toEqual(paperLinear)
+    expect(assignmentOf({ kind: 'paper-linear', poolSize: 512, within: 'label' })).toEqual({
+      ...paperLinear,
+      poolSize: 512,
+      within: 'label',
+    })
+    const paperKnn = { kind: 'nearest', candidates: 8, precision: 'float16', poolSize: 128, startStep: 0 }
+    expect(assignmentOf('paper-knn')).toEqual(paperKnn)
+    expect(assignmentOf('paper-knn', { objective: { kind: 'ddim' } })).toEqual(paperKnn)
+    expect(assignmentOf({ kind: 'paper-knn', candidates: 64 })).toEqual({ ...paperKnn, candidates: 64 })
+    for (const objectiveKind of ['flow', 'consistency']) {
+      expect(expandAssignment('paper-knn', { poolSize: 1, objectiveKind })).toMatchObject({ kind: 'nearest', candidates: 4 })
+    }
+  })
+
+  test('a module is its absolute file: URL, whichever way it was written', () => {
+    const url = pathToFileURL(pathResolve('mine.ts')).href
+    const section = { kind: 'module', url, options: {}, sha256: null, ...options }
+    for (const written of [
+      './mine.ts',
+      'mine.ts',
+      url,
+      new URL(url),
+      { kind: 'module', url: 'mine.ts' },
+      { kind: 'module', url: new URL(url) },
+    ]) {
+      expect(assignmentOf(written)).toEqual(section)
+    }
+    expect(assignmentOf({ kind: './mine.ts', poolSize: 256, options: { k: [1] } })).toEqual({
+      ...section,
+      poolSize: 256,
+      options: { k: [1] },
+    })
+    expect(assignmentOf(assignmentOf(url))).toEqual(section)
+  })
+
+  test("a module's place does not decide the result, its content does", () => {
+    const hashOf = (more: object): string => hashConfig(resolve({ ...minimal, assignment: { kind: 'module', url: './mine.ts', ...more } }))
+    expect(hashOf({ url: './elsewhere/mine.ts' })).toBe(hashOf({}))
+    expect(hashOf({ sha256: 'ab' })).not.toBe(hashOf({}))
+    expect(hashOf({ options: { k: 1 } })).not.toBe(hashOf({}))
+  })
 })
 
 test('poolSize follows the batch size that was given', () => {

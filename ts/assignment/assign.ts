@@ -5,10 +5,13 @@ import { packPixels } from '../kernel/pack.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment.ts'
 import { measure } from './metrics.ts'
+import { reassign } from './reassign.ts'
 
 export interface Assigned {
   /** noiseIndex[i] = the row of the noise paired with image i. */
   readonly noiseIndex: Int32Array<ArrayBuffer>
+  /** -1: the noise is to be negated. */
+  readonly noiseSign: 1 | -1
   readonly metrics: AssignmentMetrics
 }
 
@@ -46,6 +49,7 @@ export function assign(strategy: AssignmentStrategy, { images, noise, dims, labe
   const rows = images.length / dims
   const pool: PoolContext = {
     epoch: 0,
+    firstStep: 0,
     firstSample: 0,
     sampleIndices: Int32Array.from({ length: rows }, (_, row) => row),
     flips: new Uint8Array(rows),
@@ -75,7 +79,9 @@ export function runStrategy(
     throw new ImmiscibleError('ASSIGNMENT', `[assignment:${strategy.name}] ${message}`, { cause: error })
   }
   checkAnswer(strategy, noise.rows, noiseIndex, report)
-  return { noiseIndex, metrics: measure(strategy, images, noise, noiseIndex, report.dualGap, kernel) }
+  const noiseSign = report.noiseSign ?? strategy.noiseSign ?? 1
+  const signed = { ...reassign(strategy, () => report), noiseSign }
+  return { noiseIndex, noiseSign, metrics: measure(signed, images, noise, noiseIndex, report.dualGap, kernel) }
 }
 
 /** Row i of the answer = row noiseIndex[i] of the noise: what image i is diffused with. Written to `out` where it is given, which must not be `noise`. */

@@ -15,6 +15,8 @@ export interface Matrix {
 /** Where a pool stands in the run. Arrays have one entry per image of the pool. */
 export interface PoolContext {
   readonly epoch: number
+  /** The first optimiser step that the pool feeds. */
+  readonly firstStep: number
   /** Global sample number of the first image: its place in the endless sequence of samples of this run. */
   readonly firstSample: number
   /** Which image of the data set each row is. */
@@ -28,6 +30,8 @@ export interface PoolContext {
 export interface AssignmentReport {
   /** Certified bound on the missed share of the optimal gain: (optimum - reached) / (optimum - identity) is at most this. */
   readonly dualGap?: number
+  /** For this pool, instead of the strategy's own `noiseSign`. */
+  readonly noiseSign?: 1 | -1
 }
 
 export interface AssignmentStrategy {

@@ -2,19 +2,11 @@
 /** immiscible train | serve | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
-import {
-  ConfigError,
-  evaluateRun,
-  ImmiscibleError,
-  resumeImmiscible,
-  sampleRun,
-  STRATEGIES,
-  trainImmiscible,
-  type TrainInput,
-} from '../index.ts'
+import { ConfigError, evaluateRun, ImmiscibleError, resumeImmiscible, sampleRun, trainImmiscible, type TrainInput } from '../index.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 import { serve } from './serve.ts'
+import { listStrategies } from './strategies.ts'
 
 const EXIT = { failed: 1, usage: 2, environment: 3 } as const
 
@@ -44,7 +36,7 @@ program
   .description('train a model into a new run folder')
   .option('--config <file>', 'config as JSON; flags below win over it')
   .option('--dataset <kind>', 'data set')
-  .option('--assignment <kind>', 'strategy, see `immiscible strategies`')
+  .option('--assignment <name>', 'strategy or preset, see `immiscible strategies`, or the path of a module')
   .option('--pool-size <images>', 'images over which an assignment is solved', integer)
   .option('--global-batch-size <images>', 'images per optimiser step, over all devices', integer)
   .option('--max-train-steps <steps>', 'optimiser steps', integer)
@@ -96,9 +88,10 @@ program
 
 program
   .command('strategies')
-  .description('list the assignment strategies')
-  .action(() => {
-    for (const { kind, summary } of STRATEGIES) print(`${kind.padEnd(14)}${summary}`)
+  .description('list the assignment strategies and presets')
+  .option('--json', 'as JSON')
+  .action(({ json = false }: { json?: boolean }) => {
+    print(listStrategies(json))
   })
 
 try {
@@ -127,7 +120,8 @@ function toInput(flags: TrainFlags): TrainInput {
   const config = file === undefined ? {} : readConfig(file)
   const section = (name: string, values: Record<string, unknown>): Record<string, unknown> => {
     const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
-    const below = config[name]
+    // A name alone is the short form of a section.
+    const below = typeof config[name] === 'string' ? { kind: config[name] } : config[name]
     // Another kind brings its own fields: those of the file's kind do not apply to it.
     const base =
       typeof below === 'object' &&
@@ -141,9 +135,7 @@ function toInput(flags: TrainFlags): TrainInput {
     ...config,
     ...section('dataset', { kind: dataset }),
     ...section('assignment', {
-      kind:
-        assignment ??
-        (poolSize === undefined ? undefined : ((config['assignment'] as { kind?: unknown } | undefined)?.kind ?? 'quantized')),
+      kind: assignment ?? (poolSize === undefined || config['assignment'] !== undefined ? undefined : 'quantized'),
       poolSize,
     }),
     ...section('optimizer', { learningRate }),

@@ -9,7 +9,7 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { runStrategy } from '../assignment/assign.ts'
+import { runStrategy, type Assigned } from '../assignment/assign.ts'
 import { measureBytes } from '../assignment/metrics.ts'
 import { strategyBytes } from '../assignment/table.ts'
 import type { Dataset } from '../dataset/dataset.ts'
@@ -71,9 +71,11 @@ export function arenaBytes({ assignment }: TrainConfig, { imageShape }: Dataset,
 
 /** Throws a ConfigError when a pool does not fit the memory of a WASM kernel. */
 export function checkPoolFits(config: TrainConfig, dataset: Dataset, strategy?: AssignmentStrategy): void {
-  const needed = arenaBytes(config, dataset, strategy?.candidatesPerImage)
+  const { assignment } = config
+  const candidates = 'candidates' in assignment ? assignment.candidates : strategy?.candidatesPerImage
+  const needed = arenaBytes(config, dataset, candidates)
   if (needed <= MAX_ARENA_BYTES) return
-  const { poolSize, kind } = config.assignment
+  const { poolSize, kind } = assignment
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
   const images = `${poolSize} images of ${dataset.imageShape.join(' x ')}`
   const message = `expected a pool that '${kind}' solves in ${gib(MAX_ARENA_BYTES)} (what a WASM kernel can address), got ${images}, which need ${gib(needed)}`
@@ -102,7 +104,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     if (config.dataset.horizontalFlip) flips(seed, firstSample, mirrored)
     const { labels } = dataset
     const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
-    return { epoch, firstSample, sampleIndices, flips: mirrored, ...labelled }
+    const firstStep = index * batchesPerPool
+    return { epoch, firstStep, firstSample, sampleIndices, flips: mirrored, ...labelled }
   }
 
   function readImages({ sampleIndices, flips: mirrored }: PoolContext): Uint8Array<ArrayBuffer> {
@@ -145,7 +148,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
-  function gatherNoise(noise: Float32Array, noiseIndex: Int32Array, arena: Arena): Uint8Array<ArrayBuffer> {
+  function gatherNoise(noise: Float32Array, { noiseIndex, noiseSign }: Assigned, arena: Arena): Uint8Array<ArrayBuffer> {
     const isFloat32 = noiseDtype === 'float32'
     const gathered = isFloat32 ? new Float32Array(poolSize * dims) : new Uint16Array(poolSize * dims)
     const halves = arena.array(Uint16Array, dims)
@@ -154,7 +157,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       if (!isFloat32) kernel.toFloat16(drawn, halves)
       gathered.set(isFloat32 ? drawn : halves, image * dims)
     })
-    if (strategy.noiseSign === -1) {
+    if (noiseSign === -1) {
       const bits = isFloat32 ? new Uint32Array(gathered.buffer) : gathered
       const signBit = 2 ** (8 * bits.BYTES_PER_ELEMENT - 1)
       for (let at = 0; at < bits.length; at++) bits[at] ^= signBit
@@ -174,11 +177,11 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       kernel.packPixels(pixels, packed)
       const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
-      const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
-      if (tables) keepAssigned(poolContext, tables, keys, noiseIndex)
+      const answer = runStrategy(strategy, poolContext, images, candidates, kernel)
+      if (tables) keepAssigned(poolContext, tables, keys, answer.noiseIndex)
       const assigned = performance.now()
-      const gathered = gatherNoise(noise, noiseIndex, arena)
-      return { gathered, metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
+      const gathered = gatherNoise(noise, answer, arena)
+      return { gathered, metrics: answer.metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
     })
   }
 

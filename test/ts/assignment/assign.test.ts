@@ -132,7 +132,7 @@ describe('input that does not fit is named, with what was expected', () => {
 
   test('a pool whose matrices or columns disagree', () => {
     const matrix: Matrix = { data: images, rows: N, dims: DIMS, scale: 1, offset: 0 }
-    const pool: PoolContext = { epoch: 0, firstSample: 0, sampleIndices: identity(N), flips: new Uint8Array(N) }
+    const pool: PoolContext = { epoch: 0, firstStep: 0, firstSample: 0, sampleIndices: identity(N), flips: new Uint8Array(N) }
     const run = (change: Partial<Matrix>, poolChange: Partial<PoolContext> = {}): string =>
       complaint(() => runStrategy(independent(), { ...pool, ...poolChange }, matrix, { ...matrix, data: noise, ...change }))
     expect(run({})).toBe('nothing thrown')

@@ -87,7 +87,7 @@ test.each(['independent', 'linear', 'quantized'] as const)('%s: a pool takes the
   const config = configOf({ kind, poolSize: kind === 'linear' ? 256 : 1408 })
   const kernel = createSimdKernel()
   // A strategy of the table keeps to the thread's kernel: here one that has solved nothing yet.
-  const strategy = kind === 'linear' ? linear(kernel) : kind === 'quantized' ? quantized({}, kernel) : createStrategy(config.assignment)
+  const strategy = kind === 'linear' ? linear({}, kernel) : kind === 'quantized' ? quantized({}, kernel) : createStrategy(config.assignment)
   const [batch] = createPoolSource(config, emoji, strategy, kernel).pool(0)
   expect(batch?.assignment.numMoved).toBeGreaterThanOrEqual(kind === 'independent' ? 0 : 200)
   const taken = kernel.scope((arena) => arena.array(Uint8Array, 1).buffer.byteLength)

@@ -62,7 +62,7 @@ test('over 30 epochs the gain of batches of 128 comes within 2 % of an exact ass
     const large = createPoolSource(
       testConfig({ seed, globalBatchSize: 1024, assignment: { kind: 'linear' } }),
       dataset,
-      linear(kernel),
+      linear({}, kernel),
       kernel,
     )
     const target = mean([0, 1, 2, 3].map((pool) => large.pool(pool)[0].assignment.gain))

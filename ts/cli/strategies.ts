@@ -1,0 +1,33 @@
+/** The table of `immiscible strategies`. */
+import { ASSIGNMENT_PRESETS, STRATEGIES } from '../index.ts'
+
+const HEADER = ['strategy', 'what it does', 'options', 'source']
+
+interface Entry {
+  readonly name: string
+  readonly summary: string
+  readonly options: readonly string[]
+  readonly source: string
+}
+
+/** Strategies and presets as one list; `json` for programs. */
+export function listStrategies(json: boolean): string {
+  const entries: Entry[] = [
+    ...STRATEGIES.map(({ kind, ...entry }) => ({ name: kind, ...entry })),
+    ...Object.entries(ASSIGNMENT_PRESETS).map(([name, { summary, source }]) => ({ name, summary, options: [], source })),
+  ]
+  if (json) return JSON.stringify(entries, null, 2)
+  const rows = entries.map(({ name, summary, options, source }) => [name, summary, options.join(' '), source])
+  const widths = HEADER.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)))
+  const lines = [HEADER, ...rows].map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [
+    ...lines,
+    '',
+    'A module of your own: --assignment ./mine.ts, whose default export is a strategy or a function of its options.',
+  ].join('\n')
+}
