@@ -150,8 +150,9 @@ function checkAnswer(strategy: AssignmentStrategy, numNoise: number, noiseIndex:
   })
   // Strategies may come from JavaScript.
   if (typeof report !== 'object' || report === null) throw fail('report', 'an object, {} at least', report)
-  const { dualGap = 0 } = report
+  const { dualGap = 0, noiseSign = 1 } = report
   if (!(dualGap >= 0 && dualGap <= 1)) throw fail('report.dualGap', 'a share from 0 to 1', dualGap)
+  if (noiseSign !== 1 && noiseSign !== -1) throw fail('report.noiseSign', '1 or -1', noiseSign)
 }
 
 function failFor({ name }: AssignmentStrategy) {

@@ -91,6 +91,11 @@ describe('a strategy that breaks the contract is named, with what it did', () =>
       '[assignment:mine] report.dualGap: expected a share from 0 to 1, got NaN',
     ],
     [
+      'reports a sign that is none',
+      mine((index) => (index.set(identity(N)), { noiseSign: 0 })),
+      '[assignment:mine] report.noiseSign: expected 1 or -1, got 0',
+    ],
+    [
       'wants no candidates',
       mine(() => undefined, { candidatesPerImage: 0 }),
       '[assignment:mine] candidatesPerImage: expected an integer of at least 1, got 0',
