@@ -244,6 +244,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type ErrorCode',
   'type Evaluation',
   'type Matrix',
+  'type NoiseDrift',
   'type PoolContext',
   'type Run',
   'type RunEvent',

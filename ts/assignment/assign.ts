@@ -1,9 +1,12 @@
 /** Running a strategy: its inputs and its answer checked, its effect measured. With a pool of a run (`runStrategy`) or on plain arrays (`assign`). */
 import type { AssignmentMetrics } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import { packPixels } from '../kernel/pack.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment.ts'
+import type { Directions } from './directions.ts'
+import { measureDrift } from './drift.ts'
 import { measure } from './metrics.ts'
 
 export interface Assigned {
@@ -55,7 +58,7 @@ export function assign(strategy: AssignmentStrategy, { images, noise, dims, labe
   return runStrategy(strategy, pool, toMatrix(images, rows, dims), noiseMatrix)
 }
 
-/** Runs a strategy on a pool. Throws an ASSIGNMENT error when the input does not fit, the strategy fails, or its answer breaks the contract. */
+/** `solvePool` and `measurePool` in one. */
 export function runStrategy(
   strategy: AssignmentStrategy,
   pool: PoolContext,
@@ -63,6 +66,18 @@ export function runStrategy(
   noise: Matrix,
   kernel = threadKernel(),
 ): Assigned {
+  const solution = solvePool(strategy, pool, images, noise)
+  return { noiseIndex: solution.noiseIndex, metrics: measurePool(strategy, pool, images, noise, solution, kernel) }
+}
+
+/** What a strategy answered, checked. */
+export interface Solution {
+  readonly noiseIndex: Int32Array<ArrayBuffer>
+  readonly report: AssignmentReport
+}
+
+/** Runs a strategy on a pool. Throws an ASSIGNMENT error when the input does not fit, the strategy fails, or its answer breaks the contract. */
+export function solvePool(strategy: AssignmentStrategy, pool: PoolContext, images: Matrix, noise: Matrix): Solution {
   checkInput(strategy, pool, images, noise)
   // Nowhere a valid row: what a strategy forgets to write is seen.
   const noiseIndex = new Int32Array(images.rows).fill(-1)
@@ -75,7 +90,23 @@ export function runStrategy(
     throw new ImmiscibleError('ASSIGNMENT', `[assignment:${strategy.name}] ${message}`, { cause: error })
   }
   checkAnswer(strategy, noise.rows, noiseIndex, report)
-  return { noiseIndex, metrics: measure(strategy, images, noise, noiseIndex, report.dualGap, kernel) }
+  return { noiseIndex, report }
+}
+
+/** What the answer does to images and noise. @param directions of the data set, without which the drift along them stays unknown. */
+export function measurePool(
+  strategy: AssignmentStrategy,
+  { labels }: PoolContext,
+  images: Matrix,
+  noise: Matrix,
+  { noiseIndex, report }: Solution,
+  kernel: Kernel,
+  directions?: Directions,
+): AssignmentMetrics {
+  return {
+    ...measure(strategy, images, noise, noiseIndex, report.dualGap, kernel),
+    drift: measureDrift(strategy, noise, noiseIndex, kernel, directions, labels),
+  }
 }
 
 /** Row i of the answer = row noiseIndex[i] of the noise: what image i is diffused with. Written to `out` where it is given, which must not be `noise`. */

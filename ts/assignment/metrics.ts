@@ -10,7 +10,7 @@ interface PairMeans {
   readonly gain: number
 }
 
-/** O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. */
+/** All but the drift (drift.ts). O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. */
 export function measure(
   { candidatesPerImage, noiseSign = 1 }: AssignmentStrategy,
   images: Matrix,
@@ -18,7 +18,7 @@ export function measure(
   noiseIndex: Int32Array,
   dualGap: number | undefined,
   kernel: Kernel,
-): AssignmentMetrics {
+): Omit<AssignmentMetrics, 'drift'> {
   const ownIndex = noiseIndex.map((_, image) => image * candidatesPerImage)
   const { before, after } = kernel.scope((arena) => {
     const [x, n] = [toFloats(images, kernel, arena), toFloats(noise, kernel, arena)]

@@ -9,12 +9,13 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { runStrategy } from '../assignment/assign.ts'
+import { measurePool, solvePool } from '../assignment/assign.ts'
 import type { Dataset } from '../dataset/dataset.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { consecutiveKeys, flips, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
+import { datasetDirections } from './dataset-directions.ts'
 
 export interface BatchTensor {
   readonly spec: TensorSpec
@@ -33,6 +34,7 @@ export interface Batch {
   /** Milliseconds, the pool's divided by its number of batches. */
   readonly noiseMs: number
   readonly assignMs: number
+  readonly measureMs: number
 }
 
 export interface PoolSource {
@@ -63,6 +65,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const [channels, height, width] = dataset.imageShape
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
+  const directions = datasetDirections(dataset, config.dataset.horizontalFlip)
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
@@ -118,17 +121,19 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       kernel.packPixels(pixels, packed)
       const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
-      const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
-      const assigned = performance.now()
-      const gathered = gatherNoise(noise, noiseIndex, arena)
-      return { gathered, metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
+      const solution = solvePool(strategy, poolContext, images, candidates)
+      const solved = performance.now()
+      const metrics = measurePool(strategy, poolContext, images, candidates, solution, kernel, directions)
+      const measured = performance.now()
+      const gathered = gatherNoise(noise, solution.noiseIndex, arena)
+      return { gathered, metrics, noiseMs: drawn - start, assignMs: solved - drawn, measureMs: measured - solved }
     })
   }
 
   function pool(index: number): Batch[] {
     const poolContext = context(index)
     const pixels = readImages(poolContext)
-    const { gathered, metrics, noiseMs, assignMs } = solve(poolContext, pixels)
+    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels)
     const draws = new Float32Array(poolSize * UNIFORM_COLUMNS.length)
     uniforms(seed, poolContext.firstSample, draws)
 
@@ -152,6 +157,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       assignment: metrics,
       noiseMs: noiseMs / batchesPerPool,
       assignMs: assignMs / batchesPerPool,
+      measureMs: measureMs / batchesPerPool,
     }))
   }
 
