@@ -1,6 +1,16 @@
 /** The public surface of `immiscible`: exports only. */
 export { trainImmiscible, resumeImmiscible, type Run, type TrainInput, type TrainOptions, type TrainResult } from './train.ts'
 export { sampleRun, evaluateRun, type Evaluation } from './inference.ts'
+export {
+  analyzeAssignment,
+  type AnalysisInput,
+  type AnalysisRow,
+  type AssignmentAnalysis,
+  type StrategyChoice,
+} from './analysis/assignment.ts'
+export type { Estimate } from './analysis/estimate.ts'
+export { formatAnalysis } from './analysis/format.ts'
+export type { AnalysisDataset } from './analysis/scene.ts'
 export { assign, gather } from './assignment/assign.ts'
 export { independent } from './assignment/independent.ts'
 export { linear } from './assignment/linear.ts'

@@ -216,12 +216,14 @@ test('the public surface is this, and changes only on purpose', () => {
 })
 
 test('dependencies are pinned exactly', () => {
-  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<
+  const { dependencies, devDependencies, peerDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<
     string,
     Record<string, string>
   >
   const loose = Object.entries({ ...dependencies, ...devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
   expect(loose).toEqual([])
+  // The suite for authors of strategies runs in the runner that it was tested with.
+  expect(peerDependencies).toEqual({ vitest: devDependencies['vitest'] })
   const { base, extras } = readWorkerRequirements()
   const python = [...base, ...Object.values(extras).flat()]
   expect(python.filter(({ version }) => !/^\d+(\.\d+)+(\.post\d+)?$/.test(version ?? '')).map(({ text }) => text)).toEqual([])
@@ -232,9 +234,11 @@ const PUBLIC_SURFACE: readonly string[] = [
   'ImmiscibleError',
   'STRATEGIES',
   'WorkerError',
+  'analyzeAssignment',
   'assign',
   'ensureEnvironment',
   'evaluateRun',
+  'formatAnalysis',
   'gather',
   'independent',
   'linear',
@@ -242,12 +246,17 @@ const PUBLIC_SURFACE: readonly string[] = [
   'resumeImmiscible',
   'sampleRun',
   'trainImmiscible',
+  'type AnalysisDataset',
+  'type AnalysisInput',
+  'type AnalysisRow',
+  'type AssignmentAnalysis',
   'type AssignmentMetrics',
   'type AssignmentReport',
   'type AssignmentStrategy',
   'type Dataset',
   'type Environment',
   'type ErrorCode',
+  'type Estimate',
   'type Evaluation',
   'type Matrix',
   'type NoiseDrift',
@@ -255,6 +264,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type Run',
   'type RunEvent',
   'type RunEventOf',
+  'type StrategyChoice',
   'type TrainConfig',
   'type TrainConfigInput',
   'type TrainInput',

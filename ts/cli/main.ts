@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** immiscible train | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
+/** immiscible train | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import {
@@ -12,6 +12,7 @@ import {
   trainImmiscible,
   type TrainInput,
 } from '../index.ts'
+import { addAnalyze } from './analyze.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 
@@ -84,6 +85,8 @@ program
   .action(() => {
     for (const { kind, summary } of STRATEGIES) print(`${kind.padEnd(14)}${summary}`)
   })
+
+addAnalyze(program, print, log)
 
 try {
   await program.parseAsync()

@@ -33,10 +33,11 @@ export const CHECKS: readonly Check[] = [
   {
     name: 'has a name, a number of candidates and a sign',
     find: (create) => {
-      const { name, candidatesPerImage, noiseSign } = create()
+      // May come from JavaScript, where types promise nothing.
+      const { name, candidatesPerImage, noiseSign } = create() as Partial<AssignmentStrategy>
       return [
         ...(typeof name === 'string' && name !== '' ? [] : [`name: expected a string that is not empty, got ${String(name)}`]),
-        ...(Number.isInteger(candidatesPerImage) && candidatesPerImage >= 1
+        ...(Number.isInteger(candidatesPerImage) && Number(candidatesPerImage) >= 1
           ? []
           : [`candidatesPerImage: expected an integer of at least 1, got ${candidatesPerImage}`]),
         ...(noiseSign === undefined || noiseSign === 1 || noiseSign === -1

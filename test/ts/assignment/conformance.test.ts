@@ -40,7 +40,7 @@ describe('control: a strategy with one planted fault is caught, and the complain
         if (noiseIndex.length % 2 === 1) noiseIndex[noiseIndex.length - 1] = -1
         return report
       }),
-      /expected a noise row from 0 to 4, got -1/,
+      /expected a noise row from 0 to 0, got -1/,
     ],
     [
       'inverts the permutation',
