@@ -83,7 +83,7 @@ const WARM_UP_MS = 300
 interface Entry {
   readonly name: string
   readonly kind: string
-  create(batchSize: number): AssignmentStrategy
+  create(batchSize: number): Promise<AssignmentStrategy>
 }
 
 /** One seed of a row. */
@@ -98,17 +98,20 @@ interface Measured {
 export async function analyzeAssignment(input: AnalysisInput = {}): Promise<AssignmentAnalysis> {
   const { dataset = { kind: 'emoji' }, batchSizes = DEFAULT_SIZES, numSeeds = DEFAULT_SEEDS, onRow } = input
   const { strategies = STRATEGIES.map(({ kind }) => kind) } = input
-  const scene = openScene(dataset)
-  checkNumbers(scene, batchSizes, numSeeds)
+  expectCounts('batchSizes', batchSizes)
+  expectCounts('numSeeds', [numSeeds])
   const entries = strategies.map(toEntry)
-  for (const entry of entries) for (const size of batchSizes) entry.create(size)
+  // What is wrong with one is said before any has run.
+  for (const entry of entries) for (const size of batchSizes) await entry.create(size)
+  const scene = openScene(dataset)
+  expectEnough(scene, batchSizes)
 
   const rows: AnalysisRow[] = []
   for (const size of batchSizes) {
     const bySeed = new Map<string, Measured[]>()
     // `linear` first: the others' shares are of its gain.
     for (const entry of entries.toSorted((a, b) => Number(b.name === 'linear') - Number(a.name === 'linear'))) {
-      const strategy = entry.create(size)
+      const strategy = await entry.create(size)
       const start = performance.now()
       for (let run = 0; run < WARM_UP_RUNS && performance.now() - start < WARM_UP_MS; run++) measureSeed(scene, strategy, size, 0)
       const measured: Measured[] = []
@@ -192,27 +195,26 @@ function toRow(
   }
 }
 
-function checkNumbers({ name, numImages }: Scene, batchSizes: readonly number[], numSeeds: number): void {
-  const problems = batchSizes.flatMap((size) => {
-    if (!Number.isInteger(size) || size < 1) return [{ path: 'batchSizes', message: `expected integers of at least 1, got ${size}` }]
-    if (numImages !== null && size > numImages)
-      return [{ path: 'batchSizes', message: `expected at most the ${numImages} images of ${name}, got ${size}` }]
-    return []
-  })
-  if (!Number.isInteger(numSeeds) || numSeeds < 1)
-    problems.push({ path: 'numSeeds', message: `expected an integer of at least 1, got ${numSeeds}` })
-  if (problems.length > 0) throw new ConfigError(problems)
+function expectCounts(path: string, counts: readonly number[]): void {
+  const wrong = counts.filter((count) => !Number.isInteger(count) || count < 1)
+  if (wrong.length > 0) throw new ConfigError([{ path, message: `expected an integer of at least 1, got ${wrong[0]}` }])
+}
+
+function expectEnough({ name, numImages }: Scene, batchSizes: readonly number[]): void {
+  const largest = Math.max(...batchSizes)
+  if (numImages === null || largest <= numImages) return
+  throw new ConfigError([{ path: 'batchSizes', message: `expected at most the ${numImages} images of ${name}, got ${largest}` }])
 }
 
 function toEntry(choice: StrategyChoice): Entry {
   if (typeof choice === 'object' && 'assign' in choice) {
     const strategy = choice as AssignmentStrategy
-    return { name: strategy.name, kind: strategy.name, create: () => strategy }
+    return { name: strategy.name, kind: strategy.name, create: async () => strategy }
   }
   const section = typeof choice === 'string' ? parseChoice(choice) : choice
   const options = Object.entries(section).filter(([key]) => key !== 'kind')
   const name = [section.kind, ...options.map(([key, value]) => `${key}=${String(value)}`)].join(':')
-  return { name, kind: section.kind, create: (batchSize) => createStrategy(resolveSection(section, batchSize)) }
+  return { name, kind: section.kind, create: async (batchSize) => createStrategy(resolveSection(section, batchSize)) }
 }
 
 /** 'kind:option=value:option=value'. Values that are numbers become numbers; the schema knows the rest. */

@@ -152,7 +152,7 @@ test.each<[string, Parameters<typeof analyzeAssignment>[0], RegExp]>([
     { dataset: digits, batchSizes: [1798] },
     /batchSizes: expected at most the 1797 images of digits, got 1798/,
   ],
-  ['half an image', { dataset: digits, batchSizes: [0.5] }, /batchSizes: expected integers of at least 1, got 0\.5/],
+  ['half an image', { dataset: digits, batchSizes: [0.5] }, /batchSizes: expected an integer of at least 1, got 0\.5/],
   ['no seeds', { dataset: digits, numSeeds: 0 }, /numSeeds: expected an integer of at least 1, got 0/],
   [
     'images of no size',

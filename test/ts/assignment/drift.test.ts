@@ -48,7 +48,7 @@ const nearest = (k: number): AssignmentStrategy => ({
 function assigned(strategy: AssignmentStrategy, seed: number, rows: number, directions: Directions) {
   const { images, labels } = twoClasses(seed, rows)
   const noise = matrix(gaussian(seed, rows * strategy.candidatesPerImage, DIMS))
-  const pool = { epoch: 0, firstSample: 0, sampleIndices: identity(rows), flips: new Uint8Array(rows), labels }
+  const pool = { epoch: 0, firstStep: 0, firstSample: 0, sampleIndices: identity(rows), flips: new Uint8Array(rows), labels }
   const { noiseIndex } = solvePool(strategy, pool, images, noise)
   return { noise, noiseIndex, labels, drift: measureDrift(strategy, noise, noiseIndex, threadKernel(), directions, labels) }
 }
