@@ -43,7 +43,7 @@ export interface AnalysisRow {
   readonly distanceChange: Estimate
   /** Mean projection of the noise on the direction of its image, in standard deviations. */
   readonly gain: Estimate
-  /** Of the gain of `linear` on the same batch and noise; null where `linear` is not among the strategies, or for other noise. */
+  /** Of the gain of `linear` on the same images (and the same noise, for a permutation); null where `linear` is not among the strategies. */
   readonly gainShare: Estimate | null
   readonly movedShare: Estimate
   readonly dualGap: Estimate | null
