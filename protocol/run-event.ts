@@ -3,6 +3,32 @@ import { z } from 'zod'
 
 const base = { time: z.number().describe('milliseconds since 1970; for reading only') }
 
+/** How the noise of one pool, as assigned, differs from independent standard normal numbers. Deviations are in standard errors, with their sign. */
+export const noiseDrift = z
+  .strictObject({
+    norm: z.number().describe('mean squared length of the noise over its dimensions; 1 for standard normal noise'),
+    normDeviation: z.number().describe('of norm from 1; its standard error is sqrt(2 / (dims * images)), from the chi-squared law'),
+    meanDeviation: z
+      .number()
+      .nullable()
+      .describe(
+        "of the mean along the data set's top principal directions from 0, the largest of them; null: no data set, or it has no directions",
+      ),
+    varianceDeviation: z
+      .number()
+      .nullable()
+      .describe('of the variance along them from 1, the largest of them; null as above, or one image'),
+    classMean: z
+      .number()
+      .nullable()
+      .describe(
+        'mean of the noise along the direction of its class (class mean - overall mean), over images, in standard deviations; ' +
+          'an assignment that does not look at labels raises it; null: no labels',
+      ),
+    classMeanDeviation: z.number().nullable().describe('of classMean from 0; null: no labels'),
+  })
+  .meta({ id: 'NoiseDrift' })
+
 /** What an assignment did to one batch. All distances are in the model's scale, pixels in [-1, 1]. */
 export const assignmentMetrics = z
   .strictObject({
@@ -12,6 +38,7 @@ export const assignmentMetrics = z
     preGain: z.number().describe('mean projection of the noise on the direction of its image before, in standard deviations'),
     gain: z.number().describe('and after it; 0 for independent noise'),
     dualGap: z.number().nullable().describe('certified bound on the share of the optimal gain that was missed; null: not certified'),
+    drift: noiseDrift,
   })
   .meta({ id: 'AssignmentMetrics' })
 
@@ -46,7 +73,8 @@ export const runEvent = z
       timeline: z
         .strictObject({
           noiseMs: z.number().describe('drawing the noise of the pool, per batch'),
-          assignMs: z.number().describe('solving the pool, per batch'),
+          assignMs: z.number().describe('packing and solving the pool, per batch'),
+          measureMs: z.number().describe('measuring what the assignment did, per batch'),
           wireMs: z
             .number()
             .describe('batch there and credit back: from the socket until the credit was heard, less what the worker held it'),
@@ -71,6 +99,7 @@ export const runEvent = z
   ])
   .meta({ id: 'RunEvent' })
 
+export type NoiseDrift = z.infer<typeof noiseDrift>
 export type AssignmentMetrics = z.infer<typeof assignmentMetrics>
 export type RunEvent = z.infer<typeof runEvent>
 export type RunEventOf<K extends RunEvent['kind']> = Extract<RunEvent, { kind: K }>

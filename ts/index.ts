@@ -4,6 +4,16 @@ export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
 export { sampleRun, evaluateRun, type Evaluation } from './inference.ts'
+export {
+  analyzeAssignment,
+  type AnalysisInput,
+  type AnalysisRow,
+  type AssignmentAnalysis,
+  type StrategyChoice,
+} from './analysis/assignment.ts'
+export type { Estimate } from './analysis/estimate.ts'
+export { formatAnalysis } from './analysis/format.ts'
+export type { AnalysisDataset } from './analysis/scene.ts'
 export { assign, gather } from './assignment/assign.ts'
 export { fromStep } from './assignment/start-step.ts'
 export { greedy } from './assignment/greedy.ts'
@@ -19,4 +29,12 @@ export type { Dataset } from './dataset/dataset.ts'
 export { ensureEnvironment, type Environment } from './worker/environment.ts'
 export { ConfigError, ImmiscibleError, WorkerError, type ErrorCode } from './errors.ts'
 export { ASSIGNMENT_PRESETS } from '../protocol/index.ts'
-export type { AssignmentInput, AssignmentMetrics, RunEvent, RunEventOf, TrainConfig, TrainConfigInput } from '../protocol/index.ts'
+export type {
+  AssignmentInput,
+  AssignmentMetrics,
+  NoiseDrift,
+  RunEvent,
+  RunEventOf,
+  TrainConfig,
+  TrainConfigInput,
+} from '../protocol/index.ts'

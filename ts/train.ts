@@ -17,7 +17,7 @@ import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
-import { createRunReport, type RunReport } from './report/run-report.ts'
+import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
 import { prepareStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
@@ -44,8 +44,8 @@ export interface TrainResult {
   readonly stateSha256: string
   /** The newest sample grid, a PNG. */
   readonly samplePath: string | undefined
-  /** Over the steps of this call: mean loss of the last hundred, means of the assignment over all; undefined without a step. */
-  readonly metrics: { readonly loss: number; readonly gain: number; readonly preGain: number; readonly distanceChange: number } | undefined
+  /** Over the steps of this call; undefined without a step. */
+  readonly metrics: RunMetrics | undefined
 }
 
 /** One run: a promise of its result, an async iterable of its events, and stop(). */

@@ -1,11 +1,13 @@
 /** Running a strategy: its inputs and its answer checked, its effect measured. With a pool of a run (`runStrategy`) or on plain arrays (`assign`). */
 import type { AssignmentMetrics } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import { packPixels } from '../kernel/pack.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment.ts'
+import type { Directions } from './directions.ts'
+import { measureDrift } from './drift.ts'
 import { measure } from './metrics.ts'
-import { reassign } from './reassign.ts'
 
 export interface Assigned {
   /** noiseIndex[i] = the row of the noise paired with image i. */
@@ -59,7 +61,7 @@ export function assign(strategy: AssignmentStrategy, { images, noise, dims, labe
   return runStrategy(strategy, pool, toMatrix(images, rows, dims), noiseMatrix)
 }
 
-/** Runs a strategy on a pool. Throws an ASSIGNMENT error when the input does not fit, the strategy fails, or its answer breaks the contract. */
+/** `solvePool` and `measurePool` in one. */
 export function runStrategy(
   strategy: AssignmentStrategy,
   pool: PoolContext,
@@ -67,6 +69,21 @@ export function runStrategy(
   noise: Matrix,
   kernel = threadKernel(),
 ): Assigned {
+  const solution = solvePool(strategy, pool, images, noise)
+  const { noiseIndex, noiseSign } = solution
+  return { noiseIndex, noiseSign, metrics: measurePool(strategy, pool, images, noise, solution, kernel) }
+}
+
+/** What a strategy answered, checked. */
+export interface Solution {
+  readonly noiseIndex: Int32Array<ArrayBuffer>
+  /** -1: the noise is to be negated after it was gathered. */
+  readonly noiseSign: 1 | -1
+  readonly report: AssignmentReport
+}
+
+/** Runs a strategy on a pool. Throws an ASSIGNMENT error when the input does not fit, the strategy fails, or its answer breaks the contract. */
+export function solvePool(strategy: AssignmentStrategy, pool: PoolContext, images: Matrix, noise: Matrix): Solution {
   checkInput(strategy, pool, images, noise)
   // Nowhere a valid row: what a strategy forgets to write is seen.
   const noiseIndex = new Int32Array(images.rows).fill(-1)
@@ -79,9 +96,24 @@ export function runStrategy(
     throw new ImmiscibleError('ASSIGNMENT', `[assignment:${strategy.name}] ${message}`, { cause: error })
   }
   checkAnswer(strategy, noise.rows, noiseIndex, report)
-  const noiseSign = report.noiseSign ?? strategy.noiseSign ?? 1
-  const signed = { ...reassign(strategy, () => report), noiseSign }
-  return { noiseIndex, noiseSign, metrics: measure(signed, images, noise, noiseIndex, report.dualGap, kernel) }
+  return { noiseIndex, noiseSign: report.noiseSign ?? strategy.noiseSign ?? 1, report }
+}
+
+/** What the answer does to images and noise. @param directions of the data set, without which the drift along them stays unknown. */
+export function measurePool(
+  { candidatesPerImage }: AssignmentStrategy,
+  { labels }: PoolContext,
+  images: Matrix,
+  noise: Matrix,
+  { noiseIndex, noiseSign, report }: Solution,
+  kernel: Kernel,
+  directions?: Directions,
+): AssignmentMetrics {
+  const drawn = { candidatesPerImage, noiseSign }
+  return {
+    ...measure(drawn, images, noise, noiseIndex, report.dualGap, kernel),
+    drift: measureDrift(drawn, noise, noiseIndex, kernel, directions, labels),
+  }
 }
 
 /** Row i of the answer = row noiseIndex[i] of the noise: what image i is diffused with. Written to `out` where it is given, which must not be `noise`. */

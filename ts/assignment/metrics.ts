@@ -13,15 +13,15 @@ interface PairSums {
   gain: number
 }
 
-/** O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. Memory in the kernel: `measureBytes`. */
+/** All but the drift (drift.ts). O(rows x dims). Image i's own noise, as drawn, is row i * candidatesPerImage. Memory in the kernel: `measureBytes`. */
 export function measure(
-  { candidatesPerImage, noiseSign = 1 }: AssignmentStrategy,
+  { candidatesPerImage, noiseSign = 1 }: Pick<AssignmentStrategy, 'candidatesPerImage' | 'noiseSign'>,
   images: Matrix,
   noise: Matrix,
   noiseIndex: Int32Array,
   dualGap: number | undefined,
   kernel: Kernel,
-): AssignmentMetrics {
+): Omit<AssignmentMetrics, 'drift'> {
   const { rows, dims } = images
   const ownIndex = noiseIndex.map((_, image) => image * candidatesPerImage)
   const before: PairSums = { distance: 0, gain: 0 }

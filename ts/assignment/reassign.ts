@@ -7,6 +7,7 @@ export function reassign(inner: AssignmentStrategy, assign: AssignmentStrategy['
     name: inner.name,
     candidatesPerImage: inner.candidatesPerImage,
     ...(inner.noiseSign && { noiseSign: inner.noiseSign }),
+    ...(inner.keptNoise && { keptNoise: inner.keptNoise }),
     ...(inner.noiseKeys && { noiseKeys: (pool, keys) => inner.noiseKeys?.(pool, keys) }),
     assign,
   }

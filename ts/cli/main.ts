@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** immiscible train | serve | demo | resume | sample | evaluate | strategies. Parses, calls, prints. */
+/** immiscible train | serve | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import { ConfigError, evaluateRun, ImmiscibleError, resumeImmiscible, sampleRun, trainImmiscible, type TrainInput } from '../index.ts'
+import { addAnalyze } from './analyze.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 import { serve } from './serve.ts'
@@ -93,6 +94,8 @@ program
   .action(({ json = false }: { json?: boolean }) => {
     print(listStrategies(json))
   })
+
+addAnalyze(program, print, log)
 
 try {
   await program.parseAsync()

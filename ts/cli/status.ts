@@ -1,10 +1,12 @@
 /** How a run looks in a terminal: one line that changes in place, or plain lines now and then where there is no terminal. */
-import type { RunEvent, RunEventOf } from '../index.ts'
+import type { NoiseDrift, RunEvent, RunEventOf } from '../index.ts'
 
 const PLAIN_LINE_MS = 10_000
 const REDRAW_MS = 100
 /** Weight of the newest step in the smoothed figures. */
 const SMOOTHING = 0.05
+/** Standard errors, smoothed over steps, from which on a drift is shown. A single step reaches them by chance once in thousands. */
+const DRIFT_SHOWN = 4
 
 export interface Output {
   readonly isTTY?: boolean
@@ -22,7 +24,7 @@ export function createStatus(output: Output, now: () => number = () => performan
   let maxTrainSteps = 0
   let lastDrawn = -Infinity
   let hasOpenLine = false
-  let smooth: { stepMs: number; loss: number; gain: number; assignMs: number; waitMs: number; at: number } | undefined
+  let smooth: { stepMs: number; loss: number; gain: number; drift: number; assignMs: number; waitMs: number; at: number } | undefined
 
   function line(text: string): void {
     if (hasOpenLine) output.write('\r\u001b[K')
@@ -36,6 +38,7 @@ export function createStatus(output: Output, now: () => number = () => performan
     const fresh = {
       loss: event.loss ?? NaN,
       gain: assignment.gain,
+      drift: largestDrift(assignment.drift),
       assignMs: timeline.noiseMs + timeline.assignMs,
       waitMs: timeline.waitMs,
     }
@@ -45,6 +48,7 @@ export function createStatus(output: Output, now: () => number = () => performan
           stepMs: mix(smooth.stepMs, at - smooth.at),
           loss: mix(smooth.loss, fresh.loss),
           gain: mix(smooth.gain, fresh.gain),
+          drift: mix(smooth.drift, fresh.drift),
           assignMs: mix(smooth.assignMs, fresh.assignMs),
           waitMs: mix(smooth.waitMs, fresh.waitMs),
           at,
@@ -59,6 +63,7 @@ export function createStatus(output: Output, now: () => number = () => performan
       `ETA ${formatDuration(((maxTrainSteps - done) * smooth.stepMs) / 1000)}`,
       `loss ${smooth.loss.toFixed(4)}`,
       `gain ${smooth.gain.toFixed(2)}`,
+      ...(Math.abs(smooth.drift) > DRIFT_SHOWN ? [`drift ${smooth.drift.toFixed(0)} se`] : []),
       `assign ${smooth.assignMs.toFixed(1)} ms`,
       `wait ${smooth.waitMs.toFixed(1)} ms`,
     ].join('  ')
@@ -92,6 +97,14 @@ export function createStatus(output: Output, now: () => number = () => performan
       }
     },
   }
+}
+
+/**
+ * In standard errors, of what every strategy should leave as drawn. Not the mean per class: all that do not look at labels shift it, and it concerns
+ * only models that do; the events have it.
+ */
+function largestDrift({ normDeviation, meanDeviation, varianceDeviation }: NoiseDrift): number {
+  return [normDeviation, meanDeviation ?? 0, varianceDeviation ?? 0].reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))
 }
 
 function formatDuration(seconds: number): string {

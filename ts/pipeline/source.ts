@@ -9,7 +9,7 @@ import {
   type TrainConfig,
 } from '../../protocol/index.ts'
 import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assignment.ts'
-import { runStrategy, type Assigned } from '../assignment/assign.ts'
+import { measurePool, solvePool, type Solution } from '../assignment/assign.ts'
 import { measureBytes } from '../assignment/metrics.ts'
 import { strategyBytes } from '../assignment/table.ts'
 import type { Dataset } from '../dataset/dataset.ts'
@@ -19,6 +19,8 @@ import { MAX_ARENA_BYTES } from '../kernel/simd/simd.ts'
 import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
+import { datasetDirections } from './dataset-directions.ts'
+import { readImages } from './images.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
 
 const ALIGNMENT_BYTES = 2 ** 20
@@ -40,6 +42,7 @@ export interface Batch {
   /** Milliseconds, the pool's divided by its number of batches. */
   readonly noiseMs: number
   readonly assignMs: number
+  readonly measureMs: number
 }
 
 export interface PoolSource {
@@ -94,6 +97,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const [channels, height, width] = dataset.imageShape
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
+  const directions = datasetDirections(dataset, config.dataset.horizontalFlip)
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
@@ -106,16 +110,6 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
     const firstStep = index * batchesPerPool
     return { epoch, firstStep, firstSample, sampleIndices, flips: mirrored, ...labelled }
-  }
-
-  function readImages({ sampleIndices, flips: mirrored }: PoolContext): Uint8Array<ArrayBuffer> {
-    const pixels = new Uint8Array(poolSize * dims)
-    for (let row = 0; row < poolSize; row++) {
-      dataset.read(sampleIndices[row], pixels, row * dims)
-      if (!mirrored[row]) continue
-      for (let line = row * dims; line < (row + 1) * dims; line += width) pixels.subarray(line, line + width).reverse()
-    }
-    return pixels
   }
 
   /** Which noise each row is. */
@@ -148,7 +142,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
-  function gatherNoise(noise: Float32Array, { noiseIndex, noiseSign }: Assigned, arena: Arena): Uint8Array<ArrayBuffer> {
+  function gatherNoise(noise: Float32Array, { noiseIndex, noiseSign }: Solution, arena: Arena): Uint8Array<ArrayBuffer> {
     const isFloat32 = noiseDtype === 'float32'
     const gathered = isFloat32 ? new Float32Array(poolSize * dims) : new Uint16Array(poolSize * dims)
     const halves = arena.array(Uint16Array, dims)
@@ -177,18 +171,20 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       kernel.packPixels(pixels, packed)
       const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
-      const answer = runStrategy(strategy, poolContext, images, candidates, kernel)
-      if (tables) keepAssigned(poolContext, tables, keys, answer.noiseIndex)
-      const assigned = performance.now()
-      const gathered = gatherNoise(noise, answer, arena)
-      return { gathered, metrics: answer.metrics, noiseMs: drawn - start, assignMs: assigned - drawn }
+      const solution = solvePool(strategy, poolContext, images, candidates)
+      if (tables) keepAssigned(poolContext, tables, keys, solution.noiseIndex)
+      const solved = performance.now()
+      const metrics = measurePool(strategy, poolContext, images, candidates, solution, kernel, directions)
+      const measured = performance.now()
+      const gathered = gatherNoise(noise, solution, arena)
+      return { gathered, metrics, noiseMs: drawn - start, assignMs: solved - drawn, measureMs: measured - solved }
     })
   }
 
   function pool(index: number, tables?: PoolTables): Batch[] {
     const poolContext = context(index)
-    const pixels = readImages(poolContext)
-    const { gathered, metrics, noiseMs, assignMs } = solve(poolContext, pixels, tables)
+    const pixels = readImages(dataset, poolContext.sampleIndices, poolContext.flips)
+    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels, tables)
     const draws = new Float32Array(poolSize * UNIFORM_COLUMNS.length)
     uniforms(seed, poolContext.firstSample, draws)
 
@@ -212,6 +208,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       assignment: metrics,
       noiseMs: noiseMs / batchesPerPool,
       assignMs: assignMs / batchesPerPool,
+      measureMs: measureMs / batchesPerPool,
     }))
   }
 

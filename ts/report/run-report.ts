@@ -11,7 +11,20 @@ interface Prepared {
   readonly epoch: number
   readonly noiseMs: number
   readonly assignMs: number
+  readonly measureMs: number
   readonly assignment: AssignmentMetrics
+}
+
+/** Over the steps of one call: mean loss of the last hundred, means of the assignment over all. */
+export interface RunMetrics {
+  readonly loss: number
+  readonly gain: number
+  readonly preGain: number
+  readonly distanceChange: number
+  /** Mean of the noise's squared length over its dimensions: 1 unless the strategy prefers short noise. */
+  readonly noiseNorm: number
+  /** Mean of the noise along the direction of its class, in standard deviations; null without labels. */
+  readonly classMean: number | null
 }
 
 type Untimed<T> = T extends unknown ? Omit<T, 'time'> : never
@@ -32,13 +45,13 @@ export interface RunReport {
   readonly step: number
   readonly samplePath: string | undefined
   /** Over the steps heard of; undefined before the first. */
-  metrics(): { loss: number; gain: number; preGain: number; distanceChange: number } | undefined
+  metrics(): RunMetrics | undefined
 }
 
 export function createRunReport(folder: RunFolder, publish: (event: RunEvent) => void): RunReport {
   const inFlight = new Map<number, Prepared & { wireMs: number }>()
   const losses: number[] = []
-  const sums = { steps: 0, gain: 0, preGain: 0, preCost: 0, postCost: 0 }
+  const sums = { steps: 0, gain: 0, preGain: 0, preCost: 0, postCost: 0, noiseNorm: 0, classMean: 0, numClassed: 0 }
   let generation = 0
   let pid: number | null = null
   let numSteps = 0
@@ -73,8 +86,21 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
     sums.preGain += assignment.preGain
     sums.preCost += assignment.preCost
     sums.postCost += assignment.postCost
+    sums.noiseNorm += assignment.drift.norm
+    if (assignment.drift.classMean !== null) {
+      sums.classMean += assignment.drift.classMean
+      sums.numClassed++
+    }
     const { step, loss, gradNorm, learningRate, emaDecay, stageMs, waitMs, trainMs, batchSha256 } = done
-    const timeline = { noiseMs: batch.noiseMs, assignMs: batch.assignMs, wireMs: batch.wireMs, stageMs, waitMs, trainMs }
+    const timeline = {
+      noiseMs: batch.noiseMs,
+      assignMs: batch.assignMs,
+      measureMs: batch.measureMs,
+      wireMs: batch.wireMs,
+      stageMs,
+      waitMs,
+      trainMs,
+    }
     emit({ kind: 'step', generation, step, epoch: batch.epoch, loss, gradNorm, learningRate, emaDecay, timeline, assignment, batchSha256 })
   }
 
@@ -107,8 +133,8 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
     begin: () => emit({ kind: 'run', runId: folder.manifest.runId, runFolder: folder.path, maxTrainSteps: folder.config.maxTrainSteps }),
     prepared(batch) {
       // Field by field: the batch itself carries its tensors, whose memory must go when its credit comes back.
-      const { step, epoch, noiseMs, assignMs, assignment } = batch
-      inFlight.set(step, { step, epoch, noiseMs, assignMs, assignment, wireMs: 0 })
+      const { step, epoch, noiseMs, assignMs, measureMs, assignment } = batch
+      inFlight.set(step, { step, epoch, noiseMs, assignMs, measureMs, assignment, wireMs: 0 })
     },
     delivered(step, wireMs) {
       const batch = inFlight.get(step)
@@ -151,6 +177,8 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
         gain: sums.gain / sums.steps,
         preGain: sums.preGain / sums.steps,
         distanceChange: sums.postCost / sums.preCost - 1,
+        noiseNorm: sums.noiseNorm / sums.steps,
+        classMean: sums.numClassed > 0 ? sums.classMean / sums.numClassed : null,
       }
     },
   }

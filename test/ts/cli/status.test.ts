@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { RunEvent } from '../../../ts/index.ts'
+import type { NoiseDrift, RunEvent } from '../../../ts/index.ts'
 import { createStatus } from '../../../ts/cli/status.ts'
 
 beforeEach(() => {
@@ -9,7 +9,15 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllEnvs())
 
 const RUN: RunEvent = { kind: 'run', time: 0, runId: 'r', runFolder: '/runs/a', maxTrainSteps: 100 }
-const step = (at: number): RunEvent => ({
+const NO_DRIFT: NoiseDrift = {
+  norm: 1,
+  normDeviation: 0.3,
+  meanDeviation: -1.9,
+  varianceDeviation: 1.2,
+  classMean: 0.5,
+  classMeanDeviation: 23,
+}
+const step = (at: number, drift: NoiseDrift): RunEvent => ({
   kind: 'step',
   time: 0,
   generation: 0,
@@ -19,17 +27,17 @@ const step = (at: number): RunEvent => ({
   gradNorm: 1,
   learningRate: 0.001,
   emaDecay: 0.9,
-  timeline: { noiseMs: 1, assignMs: 2, wireMs: 0.3, stageMs: 0, waitMs: 0.5, trainMs: 40 },
-  assignment: { numMoved: 1, preCost: 10, postCost: 9.8, preGain: 0, gain: 1.5, dualGap: 0.001 },
+  timeline: { noiseMs: 1, assignMs: 2, measureMs: 0.1, wireMs: 0.3, stageMs: 0, waitMs: 0.5, trainMs: 40 },
+  assignment: { numMoved: 1, preCost: 10, postCost: 9.8, preGain: 0, gain: 1.5, dualGap: 0.001, drift },
   batchSha256: '',
 })
 
-function show(isTTY: boolean, columns = 200): string {
+function show(isTTY: boolean, columns = 200, drift = NO_DRIFT): string {
   let text = ''
   let clock = 0
   const status = createStatus({ isTTY, columns, write: (part: string) => (text += part) }, () => (clock += 50))
   status.show(RUN)
-  for (let at = 0; at < 100; at++) status.show(step(at))
+  for (let at = 0; at < 100; at++) status.show(step(at, drift))
   return text
 }
 
@@ -50,4 +58,12 @@ test('a pipe gets plain lines, seldom, and the last step', () => {
 
 test('a narrow terminal is never wrapped', () => {
   for (const part of show(true, 24).split('\r\u001b[K').slice(1)) expect(part.length).toBeLessThan(24)
+})
+
+test('drift is marked beside the gain once it is beyond chance, whichever part of it; the mean per class alone is no mark', () => {
+  expect(show(true)).not.toContain('drift')
+  expect(show(true, 200, { ...NO_DRIFT, normDeviation: -5.6 })).toMatch(/gain 1\.50 {2}drift -6 se {2}assign/)
+  expect(show(true, 200, { ...NO_DRIFT, meanDeviation: 7 })).toContain('drift 7 se')
+  expect(show(true, 200, { ...NO_DRIFT, varianceDeviation: -9 })).toContain('drift -9 se')
+  expect(show(true, 200, { ...NO_DRIFT, meanDeviation: null, varianceDeviation: null })).not.toContain('drift')
 })
