@@ -5,6 +5,7 @@ Threads are set by the environment before NumPy and torch are imported (OMP_NUM_
 
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -99,18 +100,31 @@ def gain(request: dict, columns: np.ndarray) -> float:
     return float(np.einsum("ij,ij->", x, n[columns], dtype=np.float64) - np.einsum("ij,ij->", x, n, dtype=np.float64))
 
 
+def peak_mib() -> float:
+    """Largest resident memory of this process so far (Linux counts KiB, macOS bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def timed(run: Callable[[dict], object], request: dict) -> tuple[object, float]:
+    start = time.perf_counter()
+    answer = run(request)
+    return answer, (time.perf_counter() - start) * 1000
+
+
 def main() -> None:
+    before = peak_mib()
     for line in sys.stdin:
         request = json.loads(line)
         run = COMPETITORS[request["competitor"]]
-        answer = run(request)  # warm-up, and what the gain is taken of
-        times = []
-        for _ in range(request["repeats"]):
-            start = time.perf_counter()
-            run(request)
-            times.append((time.perf_counter() - start) * 1000)
+        answer, first = timed(run, request)  # warm-up, and what the gain is taken of
+        peak = peak_mib() - before
+        times = [timed(run, request)[1] for _ in range(request["repeats"])]
         is_assignment = isinstance(answer, np.ndarray) and answer.ndim == 1 and "images" in request
-        result = {"ms": statistics.median(times), "gain": gain(request, answer) if is_assignment else None}
+        result = {
+            "ms": statistics.median(times or [first]),
+            "gain": gain(request, answer) if is_assignment else None,
+            "peakMiB": peak,
+        }
         print(json.dumps(result), flush=True)
 
 

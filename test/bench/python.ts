@@ -7,6 +7,7 @@ export interface PythonRequest {
   readonly competitor: string
   readonly size: number
   readonly dims: number
+  /** 0: the one run, cold. */
   readonly repeats: number
   /** Files: int32 size x size, float32 size x dims. */
   readonly benefit?: string
@@ -17,6 +18,8 @@ export interface PythonRequest {
 export interface PythonAnswer {
   readonly ms: number
   readonly gain: number | null
+  /** Largest resident memory of the process over that before its first request. */
+  readonly peakMiB: number
 }
 
 export interface Competitors extends Disposable {

@@ -1,4 +1,5 @@
 /** `npm run bench`: the assignment against what people use, thread for thread in the same run; medians over repeats. --quick, --large, --json FILE. */
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,17 +7,21 @@ import { parseArgs } from 'node:util'
 import { linearSumAssignment } from 'linear-sum-assignment'
 import munkres from 'munkres-js'
 import { ensureEnvironment } from '../../ts/worker/environment.ts'
+import type { Matrix, PoolContext } from '../../ts/assignment/assignment.ts'
+import { quantized } from '../../ts/assignment/quantized.ts'
 import { createSimdKernel, bestSimdBuild } from '../../ts/kernel/simd/simd.ts'
-import { loadEmoji } from '../../ts/dataset/emoji.ts'
-import { shuffledIndex } from '../../ts/random/shuffle.ts'
+import type { LargeAnswer, LargeRequest } from './large.ts'
+import { draw, gainOf, type Scene } from './scenes.ts'
 import { startCompetitors, type Competitors, type PythonRequest } from './python.ts'
 
 /** Competitors slower than this at one size are left out of the next. */
 const TOO_SLOW_MS = 20_000
 const THREADS = 1
 const WARM_UP_MS = 300
+/** The default of the protocol. */
+const TOLERANCE = 0.001
 
-type Case = readonly ['emoji' | 'gaussian', size: number, resolution: number]
+type Case = readonly [Scene, size: number, resolution: number]
 const QUICK: readonly Case[] = [
   ['emoji', 256, 32],
   ['emoji', 1024, 32],
@@ -26,8 +31,9 @@ const CASES: readonly Case[] = [
   ...([256, 1024, 2048].map((size) => ['gaussian', size, 32]) as Case[]),
   ['gaussian', 1024, 64],
 ]
-/** With `--large`: minutes more, nearly all of it the competitors'. */
-const LARGE: readonly Case[] = [['gaussian', 4096, 32]]
+/** With `--large`, instead of the others: pools of 3,072 dims, each side in a process of its own; minutes. The competitor solves the first size only. */
+const LARGE_SIZES = [4096, 8192, 16_384]
+const LARGE_SCENES: readonly Scene[] = ['gaussian', 'emoji mixtures']
 
 export interface Row {
   bench: string
@@ -36,12 +42,18 @@ export interface Row {
   dims: number
   competitor: string
   oursMs: number
-  theirsMs: number
+  /** null, as the ratio: not run. */
+  theirsMs: number | null
   /** How many times as long theirs takes. */
-  ratio: number
+  ratio: number | null
   /** Share of the exact float32 gain: ours, theirs. */
   gainShare: number | null
   theirGainShare: number | null
+  /** What ours certifies to have missed at most, as a share of the best gain on its costs. */
+  dualGap: number | null
+  /** Resident memory that the case takes of a fresh process, inputs included; null: not measured. */
+  oursPeakMiB: number | null
+  theirsPeakMiB: number | null
   threads: number
   repeats: number
   cpu: string
@@ -60,10 +72,12 @@ const dropped = new Set<string>()
 console.log(`${cpu}; ${bestSimdBuild()} build; ${THREADS} thread each; medians of ${repeats}`)
 const { python } = await ensureEnvironment({ extras: ['bench'], onProgress: (line) => console.error(line) })
 try {
-  using competitors = startCompetitors(python, THREADS)
-  await benchNoise(competitors)
-  for (const [name, size, resolution] of flags.quick ? QUICK : flags.large ? [...CASES, ...LARGE] : CASES) {
-    await benchAssignment(competitors, name, size, resolution)
+  if (flags.large) {
+    for (const scene of LARGE_SCENES) for (const size of LARGE_SIZES) await benchLarge(scene, size)
+  } else {
+    using competitors = startCompetitors(python, THREADS)
+    await benchNoise(competitors)
+    for (const [name, size, resolution] of flags.quick ? QUICK : CASES) await benchAssignment(competitors, name, size, resolution)
   }
 } finally {
   rmSync(folder, { recursive: true, force: true })
@@ -83,9 +97,10 @@ async function benchNoise(competitors: Competitors): Promise<void> {
   }
 }
 
-async function benchAssignment(competitors: Competitors, name: 'emoji' | 'gaussian', size: number, resolution: number): Promise<void> {
+async function benchAssignment(competitors: Competitors, name: Scene, size: number, resolution: number): Promise<void> {
   const dims = 3 * resolution ** 2
-  const scene = name === 'emoji' ? emojiPixels(size) : gaussianPixels(size, dims)
+  const scene = new Uint8Array(size * dims)
+  draw(name, size, dims, kernel, scene)
   const noise = new Float32Array(size * dims)
   kernel.normal(
     7,
@@ -109,25 +124,28 @@ async function benchAssignment(competitors: Competitors, name: 'emoji' | 'gaussi
     const n = arena.array(Uint8Array, noise.length)
     const benefit = arena.array(Int32Array, size * size)
     const columns = new Int32Array(size)
-    const pack = (): void => {
-      kernel.packPixels(pixels, x)
-      kernel.packNoise(drawn, n)
-    }
-    pack()
+    const [shortfall, rowMaxima] = [arena.array(Uint16Array, size * size), arena.array(Int32Array, size)]
+    const strategy = quantized({ tolerance: TOLERANCE }, kernel)
+    const pool: PoolContext = { epoch: 0, firstSample: 0, sampleIndices: columns, flips: new Uint8Array(size) }
+    const matrix = (data: Matrix['data']): Matrix => ({ data, rows: size, dims, scale: 1, offset: 0 })
+    kernel.packPixels(pixels, x)
+    kernel.packNoise(drawn, n)
     const costMs = median(() => kernel.benefitInt8(x, n, size, size, dims, benefit))
     const cost = arena.array(Int32Array, size * size)
     cost.set(benefit.map((value) => -value))
     const exactMs = size <= 2048 ? median(() => kernel.linearSum(cost, size, columns), 3) : NaN
-    const solveMs = median(() => kernel.auction(benefit, size, 0.001, columns))
+    const solveMs = median(() => {
+      const shift = kernel.shortfalls(benefit, size, size, 0, rowMaxima, shortfall)
+      kernel.auctionShortfalls({ shortfall, rowMaxima, shift }, x, n, size, dims, TOLERANCE, columns)
+    })
     const wholeMs = median(() => {
-      pack()
-      kernel.benefitInt8(x, n, size, size, dims, benefit)
-      kernel.auction(benefit, size, 0.001, columns)
+      kernel.packPixels(pixels, x)
+      strategy.assign(pool, matrix(x), matrix(drawn), columns)
     })
     writeFileSync(files.benefit, benefit)
     return { costMs, exactMs, solveMs, wholeMs, columns, cost: Int32Array.from(cost) }
   })
-  const ourGain = gainOf(images, noise, dims, ours.columns)
+  const ourGain = gainOf(scene, noise, dims, ours.columns)
   const base = { case: name, size, dims }
   const ask = (competitor: string): Promise<{ ms: number; gain: number | null } | undefined> =>
     time(competitors, { competitor, size, dims, repeats, ...files })
@@ -164,6 +182,32 @@ async function benchAssignment(competitors: Competitors, name: 'emoji' | 'gaussi
   benchNpm(base, ours)
 }
 
+/** A pool beyond what fits in passing: time, certificate and peak memory, each side in a fresh process. */
+async function benchLarge(scene: Scene, size: number): Promise<void> {
+  const dims = 3072
+  const competitor = size === LARGE_SIZES[0] ? 'numpy matmul + scipy' : ''
+  const files = { images: join(folder, 'large-images'), noise: join(folder, 'large-noise') }
+  const request: LargeRequest = { scene, size, dims, ...(competitor && files) }
+  const ours = JSON.parse(
+    execFileSync(process.execPath, [join(import.meta.dirname, 'large.ts'), JSON.stringify(request)], { encoding: 'utf8' }),
+  ) as LargeAnswer
+  const row = {
+    bench: 'large pool',
+    case: scene,
+    size,
+    dims,
+    competitor,
+    oursMs: ours.ms,
+    dualGap: ours.dualGap,
+    oursPeakMiB: ours.peakMiB,
+  }
+  if (!competitor) return report({ ...row, theirsMs: null })
+  using competitors = startCompetitors(python, THREADS)
+  const theirs = await competitors.time({ competitor, size, dims, repeats: 0, ...files })
+  const gainShare = ours.gain / (theirs.gain ?? NaN)
+  report({ ...row, theirsMs: theirs.ms, theirsPeakMiB: theirs.peakMiB, gainShare, theirGainShare: 1 })
+}
+
 /** The assignment packages of npm, on the same integer costs. */
 function benchNpm(base: { case: string; size: number; dims: number }, { solveMs, cost }: { solveMs: number; cost: Int32Array }): void {
   const { size } = base
@@ -192,13 +236,32 @@ async function time(competitors: Competitors, request: PythonRequest): Promise<{
 }
 
 function report(row: Pick<Row, 'bench' | 'case' | 'size' | 'dims' | 'competitor' | 'oursMs' | 'theirsMs'> & Partial<Row>): void {
-  const full: Row = { gainShare: null, theirGainShare: null, ...row, ratio: row.theirsMs / row.oursMs, threads: THREADS, repeats, cpu }
+  const { oursMs, theirsMs } = row
+  const measured = {
+    gainShare: null,
+    theirGainShare: null,
+    dualGap: null,
+    oursPeakMiB: null,
+    theirsPeakMiB: null,
+    threads: THREADS,
+    repeats,
+    cpu,
+  }
+  const full: Row = { ...measured, ...row, ratio: theirsMs === null ? null : theirsMs / oursMs }
   rows.push(full)
-  const gain = full.gainShare === null ? '' : `  gain ${(100 * full.gainShare).toFixed(2)} %`
-  console.log(
-    `${full.bench.padEnd(14)}${full.case.padEnd(9)}${String(full.size).padStart(5)} x ${String(full.dims).padEnd(6)}${full.competitor.padEnd(34)}` +
-      `${full.oursMs.toFixed(2).padStart(10)} ms ${full.theirsMs.toFixed(2).padStart(11)} ms ${full.ratio.toFixed(1).padStart(8)}x${gain}`,
-  )
+  const show = (text: string, value: number | null, digits: number, unit: string): string =>
+    value === null ? '' : `${text}${value.toFixed(digits)}${unit}`
+  const cells = [
+    `${full.bench.padEnd(14)}${full.case.padEnd(15)}${String(full.size).padStart(5)} x ${String(full.dims).padEnd(6)}${full.competitor.padEnd(34)}`,
+    `${oursMs.toFixed(2).padStart(10)} ms`,
+    show(' ', theirsMs, 2, ' ms').padStart(15),
+    show(' ', full.ratio, 1, 'x').padStart(9),
+    show('  gain ', full.gainShare && 100 * full.gainShare, 2, ' %'),
+    show('  gap ', full.dualGap && 100 * full.dualGap, 3, ' %'),
+    show('  peak ', full.oursPeakMiB, 0, ' MiB'),
+    show(' against ', full.theirsPeakMiB, 0, ' MiB'),
+  ]
+  console.log(cells.join(''))
 }
 
 function median(work: () => unknown, times = repeats): number {
@@ -210,35 +273,6 @@ function median(work: () => unknown, times = repeats): number {
     return performance.now() - start
   }).toSorted((a, b) => a - b)
   return samples[times >> 1]
-}
-
-function gainOf(images: Float32Array, noise: Float32Array, dims: number, columns: Int32Array): number {
-  let gain = 0
-  columns.forEach((column, row) => {
-    for (let d = 0; d < dims; d++) gain += images[row * dims + d] * (noise[column * dims + d] - noise[row * dims + d])
-  })
-  return gain
-}
-
-/** Distinct emoji in a fixed random order. */
-function emojiPixels(size: number): Uint8Array {
-  const emoji = loadEmoji()
-  const pixels = new Uint8Array(size * 3072)
-  for (let row = 0; row < size; row++) emoji.read(shuffledIndex(0, 0, emoji.numImages, row), pixels, row * 3072)
-  return pixels
-}
-
-/** Independent pixels of mean 127.5 and standard deviation 64: the hardest case, all images equally far from each other. */
-function gaussianPixels(size: number, dims: number): Uint8Array {
-  const values = new Float32Array(size * dims)
-  kernel.normal(
-    11,
-    2,
-    BigUint64Array.from({ length: size }, (_, row) => BigInt(row)),
-    dims,
-    values,
-  )
-  return Uint8Array.from(values, (value) => Math.max(0, Math.min(255, Math.round(127.5 + 64 * value))))
 }
 
 function describeCpu(): string {

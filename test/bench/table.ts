@@ -3,12 +3,20 @@ import { readFileSync } from 'node:fs'
 import type { Row } from './run.ts'
 
 const rows = JSON.parse(readFileSync(process.argv[2] ?? 'bench.json', 'utf8')) as Row[]
-const share = (value: number | null): string => (value === null || Number.isNaN(value) ? '' : `${(100 * value).toFixed(2)} %`)
-const time = (ms: number): string => ms.toPrecision(3)
+const number = (value: number | null, digits: number, unit = ''): string =>
+  value === null || Number.isNaN(value) ? '' : `${value.toFixed(digits)}${unit}`
+const time = (ms: number | null): string => (ms === null ? '' : ms >= 1000 ? ms.toFixed(0) : ms.toPrecision(3))
+const percent = (share: number | null, digits: number): string => number(share === null ? null : 100 * share, digits, ' %')
 
-console.log('| what | data | n x dims | against | ours, ms | theirs, ms | ratio | gain kept |')
-console.log('|---|---|---|---|---|---|---|---|')
-for (const { bench, case: data, size, dims, competitor, oursMs, theirsMs, ratio, gainShare } of rows) {
-  const cells = [bench, data, `${size} x ${dims}`, competitor, time(oursMs), time(theirsMs), `${ratio.toFixed(1)}x`, share(gainShare)]
+console.log(
+  '| what | data | n x dims | against | ours, ms | theirs, ms | ratio | gain kept | certified gap | our peak, MiB | their peak, MiB |',
+)
+console.log('|---|---|---|---|---|---|---|---|---|---|---|')
+for (const row of rows) {
+  const cells = [
+    [row.bench, row.case, `${row.size} x ${row.dims}`, row.competitor],
+    [time(row.oursMs), time(row.theirsMs), number(row.ratio, 1, 'x')],
+    [percent(row.gainShare, 2), percent(row.dualGap, 3), number(row.oursPeakMiB, 0), number(row.theirsPeakMiB, 0)],
+  ].flat()
   console.log(`| ${cells.join(' | ')} |`)
 }

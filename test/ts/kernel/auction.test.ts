@@ -190,9 +190,9 @@ describe('an auction on shortfalls', () => {
 
   test('in single units is the auction of the whole matrix', () => {
     const [n, dims] = [60, 3]
-    const next = integers(3)
-    const images = Int8Array.from({ length: n * dims }, () => next(100) - 50)
-    const noise = Uint8Array.from({ length: n * dims }, () => next(128))
+    const pick = integers(3)
+    const images = Int8Array.from({ length: n * dims }, () => pick(100) - 50)
+    const noise = Uint8Array.from({ length: n * dims }, () => pick(128))
     const problem = { images, noise, n, dims, shift: 0 }
     const [a, b] = [new Int32Array(n), new Int32Array(n)]
     const short = plainKernel.auctionShortfalls(shortfallsOf(problem), images, noise, n, dims, TOLERANCE, a)
