@@ -13,11 +13,13 @@ DTYPE_BYTES = {"uint8": 1, "int32": 4, "float16": 2, "float32": 4}
 
 class DigitsDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="digits"):
     horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
 
 
 class EmojiDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="emoji"):
     resolution: Annotated[int, Meta(ge=1, le=32)]
     horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
 
 
 DatasetConfig = DigitsDataset | EmojiDataset
@@ -85,6 +87,11 @@ class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     num_images: Annotated[int, Meta(ge=1, le=4096)]
     num_inference_steps: Annotated[int, Meta(ge=1, le=2147483647)]
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
+    eta: Annotated[float, Meta(ge=0, le=1)]
+
+
+class GateConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    every_steps: Annotated[int, Meta(ge=0, le=2147483647)]
 
 
 class CheckpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -116,6 +123,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     optimizer: OptimizerConfig
     ema: EmaConfig
     sampling: SamplingConfig
+    gate: GateConfig
     checkpoint: CheckpointConfig
     worker: WorkerConfig
     pipeline: PipelineConfig

@@ -121,6 +121,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
     from .checkpoint import Origin, describe_difference, load_newest
     from .fingerprint import take_fingerprint
+    from .notice import list_notices
     from .trainer import Trainer, configure_torch
 
     device = configure_torch(welcome.config.worker)
@@ -147,6 +148,9 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
             warnings=warnings,
         )
     )
+    for notice in list_notices(welcome.config, trainer.objective.scheduler):
+        log(notice.message)
+        channel.send(notice)
     return Run(channel, environment, welcome, device, trainer, origin, checkpoint)
 
 
@@ -230,7 +234,15 @@ def _write_samples(run: Run) -> None:
     try:
         network = run.trainer.ema_network()
         scheduler = run.trainer.objective.scheduler
-        images = sample(network, scheduler, config.num_images, config.num_inference_steps, config.seed)
+        images = sample(
+            network,
+            scheduler,
+            config.num_images,
+            config.num_inference_steps,
+            config.seed,
+            eta=config.eta,
+            image_scale=run.welcome.config.dataset.image_scale,
+        )
         write_grid(to_pixels(images), path)
     except OSError as error:
         run.channel.send(Warning(code="SAMPLE_FAILED", message=f"no sample grid at step {step}: {error}"))
@@ -240,7 +252,7 @@ def _write_samples(run: Run) -> None:
 
 def _finish(run: Run) -> None:
     """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
-    from .card import write_card
+    from .card import pipeline_files
     from .sampler import save_pipeline
 
     step = run.trainer.step
@@ -254,9 +266,10 @@ def _finish(run: Run) -> None:
     run.channel.set_progress("ending", step)
     digest = last.manifest.state_sha256
     pipeline = run.folder / "pipeline"
-    card = write_card(run.welcome.config, run.welcome.dataset, run.welcome.config_hash, step, digest)
+    config, scheduler = run.welcome.config, run.trainer.objective.scheduler
+    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest)
     try:
-        save_pipeline(run.trainer.ema_network(), run.trainer.objective.scheduler, pipeline, card)
+        save_pipeline(run.trainer.ema_network(), scheduler, pipeline, config.dataset.image_scale, files)
     except OSError as error:
         raise PipelineError(f"the pipeline could not be written: {error}") from error
     run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))

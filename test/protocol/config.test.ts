@@ -77,6 +77,14 @@ describe('each mistake is exactly one problem', () => {
       'expected at most ema.decay (0.9), got 0.95',
     ],
     [
+      'images times nothing',
+      { ...minimal, dataset: { kind: 'digits', imageScale: 0 } },
+      'dataset.imageScale',
+      'expected more than 0, got 0',
+    ],
+    ['a sampler beyond DDPM', { ...minimal, sampling: { eta: 1.5 } }, 'sampling.eta', 'expected at most 1, got 1.5'],
+    ['a gate before the first step', { ...minimal, gate: { everySteps: -1 } }, 'gate.everySteps', 'expected at least 0, got -1'],
+    [
       'down blocks that do not match the channels',
       unet({ downBlockTypes: ['DownBlock2D'] }),
       'network.downBlockTypes',
@@ -110,6 +118,7 @@ test('control: the minimal config is complete after resolving, and resolves to i
   const config = resolve(minimal)
   expect(config.assignment).toEqual({ kind: 'quantized', poolSize: config.globalBatchSize, tolerance: 0.001 })
   expect(resolve(config)).toEqual(config)
+  expect([config.gate, config.dataset.imageScale, config.sampling.eta]).toEqual([{ everySteps: 100 }, 1, 0])
 })
 
 test('a resolved config survives JSON', () => {
@@ -124,7 +133,14 @@ test('poolSize follows the batch size that was given', () => {
 test('the config hash changes with what decides the result, and with nothing else', () => {
   const hash = hashConfig(resolve(minimal))
   expect(hash).toMatch(/^[0-9a-f]{64}$/)
-  const same = [{ outputDir: 'elsewhere' }, { maxTrainSteps: 9 }, { checkpoint: { everySteps: 1 } }, { worker: { leaseSeconds: 99 } }]
+  const same = [
+    { outputDir: 'elsewhere' },
+    { maxTrainSteps: 9 },
+    { checkpoint: { everySteps: 1 } },
+    { worker: { leaseSeconds: 99 } },
+    { gate: { everySteps: 0 } },
+    { sampling: { eta: 1 } },
+  ]
   for (const change of same) expect(hashConfig(resolve({ ...minimal, ...change }))).toBe(hash)
   const different = [
     { seed: 1 },
@@ -133,6 +149,7 @@ test('the config hash changes with what decides the result, and with nothing els
     { optimizer: { learningRate: 1 } },
     { pipeline: { noiseDtype: 'float32' } },
     { worker: { device: 'cpu' } },
+    { dataset: { kind: 'digits', imageScale: 2 } },
   ]
   for (const change of different) expect(hashConfig(resolve({ ...minimal, ...change }))).not.toBe(hash)
 })
