@@ -63,6 +63,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const [channels, height, width] = dataset.imageShape
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
+  const { imageScale } = config.dataset
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
@@ -116,7 +117,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       const drawn = performance.now()
       const packed = arena.array(Int8Array, pixels.length)
       kernel.packPixels(pixels, packed)
-      const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
+      const images: Matrix = { data: packed, rows: poolSize, dims, scale: imageScale / 127.5, offset: (0.5 * imageScale) / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
       const { noiseIndex, metrics } = runStrategy(strategy, poolContext, images, candidates, kernel)
       const assigned = performance.now()
