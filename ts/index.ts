@@ -1,6 +1,6 @@
 /** The public surface of `immiscible`: exports only. */
 export { trainImmiscible, resumeImmiscible, type Run, type TrainInput, type TrainOptions, type TrainResult } from './train.ts'
-export { sampleRun, evaluateRun, type Evaluation } from './inference.ts'
+export { sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
 export { assign, gather } from './assignment/assign.ts'
 export { independent } from './assignment/independent.ts'
 export { linear } from './assignment/linear.ts'

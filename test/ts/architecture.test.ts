@@ -248,6 +248,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type Run',
   'type RunEvent',
   'type RunEventOf',
+  'type SampleOptions',
   'type TrainConfig',
   'type TrainConfigInput',
   'type TrainInput',
