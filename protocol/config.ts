@@ -181,6 +181,15 @@ export const pipelineConfig = z
   })
   .meta({ id: 'PipelineConfig' })
 
+export const trackingConfig = z
+  .strictObject({
+    reportTo: z
+      .array(z.enum(['tensorboard', 'wandb']))
+      .default([])
+      .describe('trackers that get every step; their packages must be installed for the worker'),
+  })
+  .meta({ id: 'TrackingConfig' })
+
 /** A resolved run: complete, nothing left to default. It crosses the wire, and is written as config.json. */
 export const trainConfig = z
   .strictObject({
@@ -193,6 +202,7 @@ export const trainConfig = z
     sampling: samplingConfig.prefault({}),
     gate: gateConfig.prefault({}),
     checkpoint: checkpointConfig.prefault({}),
+    tracking: trackingConfig.prefault({}),
     worker: workerConfig.prefault({}),
     pipeline: pipelineConfig.prefault({}),
     globalBatchSize: positiveInt.default(128).describe('images per optimiser step over all devices, never per device'),

@@ -30,7 +30,7 @@ export function resolveConfig(input: unknown): ResolveResult {
 
 /** SHA-256 (hex) of what decides the result of training: not where it is written, how far it goes, or how it is watched. */
 export function hashConfig(config: TrainConfig): string {
-  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, worker, pipeline, ...identity } = config
+  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, ...identity } = config
   const canonical = { ...identity, noiseDtype: pipeline.noiseDtype, device: worker.device }
   return createHash('sha256').update(canonicalJson(canonical)).digest('hex')
 }

@@ -99,6 +99,10 @@ class CheckpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="
     total_limit: Annotated[int, Meta(ge=1, le=2147483647)]
 
 
+class TrackingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    report_to: list[Literal["tensorboard", "wandb"]]
+
+
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     device: Literal["auto", "cuda", "mps", "cpu"]
     num_threads: Annotated[int, Meta(ge=0, le=2147483647)]
@@ -125,6 +129,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     sampling: SamplingConfig
     gate: GateConfig
     checkpoint: CheckpointConfig
+    tracking: TrackingConfig
     worker: WorkerConfig
     pipeline: PipelineConfig
     global_batch_size: Annotated[int, Meta(ge=1, le=2147483647)]
@@ -262,11 +267,17 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     crc32: Annotated[int, Meta(ge=0, le=4294967295)]
 
 
+class TelemetryValue(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    value: float
+
+
 class BatchHeader(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="batch"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     epoch: Annotated[int, Meta(ge=0, le=4294967295)]
     num_images: Annotated[int, Meta(ge=1, le=2147483647)]
     tensors: list[TensorSpec]
+    telemetry: list[TelemetryValue]
 
 
 class Protocol(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from .checkpoint import Checkpoint, Origin
+    from .tracking import Track
     from .trainer import Trainer
 
 
@@ -45,6 +46,7 @@ class Run:
     device: torch.device
     trainer: Trainer
     origin: Origin
+    track: Track
     saved: Checkpoint | None
 
     @property
@@ -122,6 +124,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     from .checkpoint import Origin, describe_difference, load_newest
     from .fingerprint import take_fingerprint
     from .notice import list_notices
+    from .tracking import open_tracking
     from .trainer import Trainer, configure_torch
 
     device = configure_torch(welcome.config.worker)
@@ -137,6 +140,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
         warnings += [difference] if difference else []
     for warning in warnings:
         log(warning)
+    track = open_tracking(welcome.config.tracking, Path(welcome.run_folder), environment.run_id, trainer.step)
     origin = Origin(environment.run_id, welcome.config_hash, environment.generation, fingerprint)
     channel.set_progress("waiting", trainer.step)
     channel.send(
@@ -151,7 +155,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     for notice in list_notices(welcome.config, trainer.objective.scheduler):
         log(notice.message)
         channel.send(notice)
-    return Run(channel, environment, welcome, device, trainer, origin, checkpoint)
+    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint)
 
 
 def _train_one(run: Run) -> bool:
@@ -173,19 +177,22 @@ def _train_one(run: Run) -> bool:
     channel.send(Credit(step=step))
     staged = time.perf_counter()
     metrics = trainer.train_step(batch)
-    channel.send(
-        StepDone(
-            step=step,
-            loss=metrics.loss,
-            grad_norm=metrics.grad_norm,
-            learning_rate=metrics.learning_rate,
-            ema_decay=metrics.ema_decay,
-            train_ms=metrics.train_ms,
-            wait_ms=(arrived - started) * 1000,
-            stage_ms=(staged - arrived) * 1000,
-            batch_sha256=batch.sha256,
-        )
+    done = StepDone(
+        step=step,
+        loss=metrics.loss,
+        grad_norm=metrics.grad_norm,
+        learning_rate=metrics.learning_rate,
+        ema_decay=metrics.ema_decay,
+        train_ms=metrics.train_ms,
+        wait_ms=(arrived - started) * 1000,
+        stage_ms=(staged - arrived) * 1000,
+        batch_sha256=batch.sha256,
     )
+    channel.send(done)
+    problem = run.track(done, received.header.telemetry)
+    if problem:
+        log(problem)
+        channel.send(Warning(code="TRACKER_FAILED", message=problem))
     return True
 
 

@@ -139,6 +139,7 @@ test('the config hash changes with what decides the result, and with nothing els
     { checkpoint: { everySteps: 1 } },
     { worker: { leaseSeconds: 99 } },
     { gate: { everySteps: 0 } },
+    { tracking: { reportTo: ['wandb'] } },
     { sampling: { eta: 1 } },
   ]
   for (const change of same) expect(hashConfig(resolve({ ...minimal, ...change }))).toBe(hash)

@@ -46,6 +46,7 @@ _CONFIG: dict[str, Any] = {
     "sampling": {"everySteps": 0, "numImages": 4, "numInferenceSteps": 3, "seed": 0, "eta": 0},
     "gate": {"everySteps": 100},
     "checkpoint": {"everySteps": 5, "totalLimit": 2},
+    "tracking": {"reportTo": []},
     "worker": {
         "device": "cpu",
         "numThreads": 1,

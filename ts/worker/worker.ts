@@ -15,7 +15,7 @@ import type { Channel } from './channel.ts'
 import { decodeEvent, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
 
 /** A batch as the wire needs it. */
-export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages'> {
+export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages' | 'telemetry'> {
   readonly tensors: readonly WireTensor[]
 }
 
@@ -152,11 +152,11 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
     isFeeding = true
     options
       .batch(step)
-      .then(async ({ epoch, numImages, tensors }) => {
+      .then(async ({ epoch, numImages, tensors, telemetry }) => {
         if (failure || isStopping) return
         credits--
         nextStep = step + 1
-        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec) }
+        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
         await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
       })
       // A peer that is gone has ended or is ending: its exit is the better message, so it goes first.

@@ -52,7 +52,7 @@ async function live(mode: string, worker: object = {}, env: Record<string, strin
     workerLog,
     batch: async (step): Promise<WireBatch> => {
       steps.push(step)
-      return { step, epoch: 0, numImages: 8, tensors: [] }
+      return { step, epoch: 0, numImages: 8, tensors: [], telemetry: [] }
     },
     onEvent: (event) => void events.push(event),
     onLife: (life) => void lives.push(life),
