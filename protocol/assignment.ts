@@ -64,6 +64,22 @@ export const nearestAssignment = z
   .meta({ id: 'NearestAssignment' })
   .describe('the nearest of a few fresh noises for each image; the noise that is kept is not quite Gaussian')
 
+export const persistentAssignment = z
+  .strictObject({
+    kind: z.literal('persistent'),
+    ...permuting,
+    tolerance,
+    noisesPerImage: z
+      .int32()
+      .min(1)
+      .max(64)
+      .default(6)
+      .describe('kept for each image and mirror image, used in turn, an epoch each; more keep a network from learning the pairs by heart'),
+    refreshShare: z.number().min(0).max(1).default(0).describe('share of the kept noises drawn anew in each epoch'),
+  })
+  .meta({ id: 'PersistentAssignment' })
+  .describe('noise stays with its image from epoch to epoch, and is swapped by quantized')
+
 export const moduleAssignment = z
   .strictObject({
     kind: z.literal('module'),
@@ -96,6 +112,7 @@ export const assignmentConfig = z
     greedyAssignment,
     negatedAssignment,
     nearestAssignment,
+    persistentAssignment,
     moduleAssignment,
     customAssignment,
   ])

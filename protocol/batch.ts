@@ -18,6 +18,8 @@ export const PREFIX_MAGIC = 'IMSC'
 /** Columns of the `uniforms` frame, float32 in [0, 1): every random number that belongs to a sample, drawn by the orchestrator. */
 export const UNIFORM_COLUMNS = ['timestep', 'labelDropout', 'time'] as const
 
+export const telemetryValue = z.strictObject({ name: z.string(), value: z.number() }).meta({ id: 'TelemetryValue' })
+
 export const batchHeader = z
   .strictObject({
     kind: z.literal('batch'),
@@ -25,7 +27,9 @@ export const batchHeader = z
     epoch: z.uint32(),
     numImages: z.int32().min(1),
     tensors: z.array(tensorSpec).describe('in frame order: images, noise, labels, uniforms'),
+    telemetry: z.array(telemetryValue).describe('what the orchestrator knows of the batch, for trackers; empty without any'),
   })
   .meta({ id: 'BatchHeader' })
 
+export type TelemetryValue = z.infer<typeof telemetryValue>
 export type BatchHeader = z.infer<typeof batchHeader>

@@ -7,8 +7,14 @@ const seconds = z.number().positive()
 
 const horizontalFlip = z.boolean().default(false).describe('mirror each sample with probability 1/2')
 
+const imageScale = z
+  .number()
+  .positive()
+  .default(1)
+  .describe('multiplies the images, not the noise (Improved Immiscible Diffusion): the log-SNR of every timestep rises by 2 ln imageScale')
+
 export const digitsDataset = z
-  .strictObject({ kind: z.literal('digits'), horizontalFlip })
+  .strictObject({ kind: z.literal('digits'), horizontalFlip, imageScale })
   .meta({ id: 'DigitsDataset' })
   .describe('1,797 grey 8x8 images of 10 classes, embedded')
 
@@ -17,6 +23,7 @@ export const emojiDataset = z
     kind: z.literal('emoji'),
     resolution: z.int32().min(1).max(32).default(32).describe('height and width; below 32 by area averaging'),
     horizontalFlip,
+    imageScale,
   })
   .meta({ id: 'EmojiDataset' })
   .describe('1,412 colour images of 7 classes on white, 32x32, embedded')
@@ -97,9 +104,22 @@ export const samplingConfig = z
     numImages: positiveInt.max(4096).default(64),
     numInferenceSteps: positiveInt.default(50),
     seed: z.uint32().default(0),
+    eta: z.number().min(0).max(1).default(0).describe('fresh noise of the sampler; above 0 does not fit a model trained on assigned noise'),
   })
   .meta({ id: 'SamplingConfig' })
-  .describe('DDIM, eta = 0, from the EMA weights')
+  .describe('DDIM from the EMA weights')
+
+export const gateConfig = z
+  .strictObject({
+    everySteps: z
+      .int32()
+      .min(0)
+      .default(100)
+      .describe(
+        'compares by hash what enters network and loss with what was received: at the first step of a process, then so often; 0: never',
+      ),
+  })
+  .meta({ id: 'GateConfig' })
 
 export const checkpointConfig = z
   .strictObject({
@@ -134,6 +154,15 @@ export const pipelineConfig = z
   })
   .meta({ id: 'PipelineConfig' })
 
+export const trackingConfig = z
+  .strictObject({
+    reportTo: z
+      .array(z.enum(['tensorboard', 'wandb']))
+      .default([])
+      .describe('trackers that get every step; their packages must be installed for the worker'),
+  })
+  .meta({ id: 'TrackingConfig' })
+
 /** A resolved run: complete, nothing left to default. It crosses the wire, and is written as config.json. */
 export const trainConfig = z
   .strictObject({
@@ -144,7 +173,9 @@ export const trainConfig = z
     optimizer: optimizerConfig.prefault({}),
     ema: emaConfig.prefault({}),
     sampling: samplingConfig.prefault({}),
+    gate: gateConfig.prefault({}),
     checkpoint: checkpointConfig.prefault({}),
+    tracking: trackingConfig.prefault({}),
     worker: workerConfig.prefault({}),
     pipeline: pipelineConfig.prefault({}),
     globalBatchSize: positiveInt.max(MAX_POOL_SIZE).default(128).describe('images per optimiser step over all devices, never per device'),

@@ -30,7 +30,7 @@ export function resolveConfig(input: unknown): ResolveResult {
 
 /** SHA-256 (hex) of what decides the result of training: not where it (or a strategy's module) is written, how far it goes, or how it is watched. */
 export function hashConfig(config: TrainConfig): string {
-  const { outputDir, maxTrainSteps, sampling, checkpoint, worker, pipeline, ...rest } = config
+  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, ...rest } = config
   const { url, ...assignment } = { url: undefined, ...rest.assignment }
   const canonical = { ...rest, assignment, noiseDtype: pipeline.noiseDtype, device: worker.device }
   return createHash('sha256').update(canonicalJson(canonical)).digest('hex')

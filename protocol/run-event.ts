@@ -29,7 +29,7 @@ export const noiseDrift = z
   })
   .meta({ id: 'NoiseDrift' })
 
-/** What an assignment did to one batch. All distances are in the model's scale, pixels in [-1, 1]. */
+/** What an assignment did to one batch. All distances are in the model's scale: pixels in [-1, 1], times the data set's imageScale. */
 export const assignmentMetrics = z
   .strictObject({
     numMoved: z.int32().min(0).describe('images whose noise is not the one drawn for them'),

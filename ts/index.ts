@@ -3,7 +3,7 @@ export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type Tr
 export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleRun, evaluateRun, type Evaluation } from './inference.ts'
+export { sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
 export {
   analyzeAssignment,
   type AnalysisInput,
@@ -21,6 +21,7 @@ export { independent } from './assignment/independent.ts'
 export { linear, type LinearOptions } from './assignment/linear.ts'
 export { nearest, type NearestOptions } from './assignment/nearest.ts'
 export { negated } from './assignment/negated.ts'
+export { persistent } from './assignment/persistent.ts'
 export { quantized } from './assignment/quantized.ts'
 export { STRATEGIES } from './assignment/table.ts'
 export { withinLabel } from './assignment/within-label.ts'

@@ -1,7 +1,8 @@
 /** What can be done with a trained pipeline: sample it, and say how good its samples are. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { samplingConfig, type TrainConfig } from '../protocol/index.ts'
 import { loadDataset } from './dataset/table.ts'
 import { readRunFolder } from './report/run-folder.ts'
 import { runTool } from './worker/tool.ts'
@@ -13,13 +14,35 @@ interface SamplingOptions {
   readonly onSetup?: (line: string) => void
 }
 
-/** Draws a grid of images from a run's pipeline by DDIM (eta = 0). @returns the path of the PNG. */
-export async function sampleRun(runFolder: string, output: string, options: SamplingOptions = {}): Promise<string> {
-  const { path, config } = readRunFolder(runFolder)
-  const { numImages = config.sampling.numImages, numInferenceSteps = config.sampling.numInferenceSteps, seed = 0, onSetup } = options
-  const input = { pipeline: join(path, 'pipeline'), numImages, numInferenceSteps, seed, output: resolve(output) }
-  const answer = (await runTool('sample', input, onSetup ?? ignore)) as { path: string }
+export interface SampleOptions extends SamplingOptions {
+  /** 0 is DDIM, 1 is DDPM. Above 0 does not fit a model that was trained on assigned noise: that is a warning. */
+  readonly eta?: number
+  /** Default: a process warning, which Node prints on stderr. */
+  readonly onWarning?: (message: string, code: string) => void
+}
+
+/**
+ * Draws a grid of images, by the sampling section of the run's config where an option is not given (the seed: 0).
+ * @param folder a run folder, or a pipeline folder of ours wherever it is.
+ * @returns the path of the PNG.
+ */
+export async function sampleRun(folder: string, output: string, options: SampleOptions = {}): Promise<string> {
+  const { pipeline, sampling } = findPipeline(folder)
+  const { numImages = sampling.numImages, numInferenceSteps = sampling.numInferenceSteps, eta = sampling.eta, seed = 0 } = options
+  const input = { pipeline, numImages, numInferenceSteps, seed, eta, output: resolve(output) }
+  const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
+    path: string
+    warnings: { code: string; message: string }[]
+  }
+  const { onWarning = (message, code) => process.emitWarning(message, { code }) } = options
+  for (const { code, message } of answer.warnings) onWarning(message, code)
   return answer.path
+}
+
+function findPipeline(folder: string): { pipeline: string; sampling: TrainConfig['sampling'] } {
+  if (existsSync(join(folder, 'model_index.json'))) return { pipeline: resolve(folder), sampling: samplingConfig.parse({}) }
+  const { path, config } = readRunFolder(folder)
+  return { pipeline: join(path, 'pipeline'), sampling: config.sampling }
 }
 
 /** How samples look to a small classifier trained on the real images. Not a standard metric: compare only numbers of the same data set and version. */

@@ -8,6 +8,7 @@ import { ImmiscibleError } from './errors.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { claimFolder } from './report/run-folder.ts'
+import { flattenNumbers } from './report/telemetry.ts'
 import { openChannel } from './worker/channel.ts'
 import { openSession } from './worker/session.ts'
 
@@ -42,7 +43,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
     using claim = claimFolder(config.outputDir)
     const folder = claim.path
     const connection = join(folder, 'serve.json')
-    await using pipeline = openPipeline(config, dataset, { strategy })
+    await using pipeline = openPipeline(config, dataset, { strategy, folder })
     await using channel = await openChannel(config.pipeline.credits)
     const configHash = hashConfig(config)
     const runId = randomBytes(16).toString('hex')
@@ -58,13 +59,17 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             token,
             welcome: { kind: 'welcome', runFolder: folder, configHash, config, dataset: describeDataset(dataset) },
             startSeconds: Infinity, // a client comes when it likes
-            batch: pipeline.batch,
+            async batch(step) {
+              const batch = await pipeline.batch(step)
+              const { assignment, noiseMs, assignMs, measureMs } = batch
+              return { ...batch, telemetry: flattenNumbers({ assignment, timeline: { noiseMs, assignMs, measureMs } }) }
+            },
             onEvent(event) {
               if (event.kind === 'ready') onLog(`a client wants batches from step ${event.step} on`)
               if (event.kind === 'stopped') gone.resolve(`the client is done after step ${event.step}`)
               if (event.kind === 'failed') gone.resolve(`the client failed at step ${event.step}: ${event.message}`)
             },
-            onDelivered: () => undefined,
+            onDelivered: (step) => pipeline.release(step),
           },
           {
             broken: (error) => (isOurs(error) ? stopped.reject(error) : gone.resolve(error.message)),

@@ -18,6 +18,7 @@ import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
+import { flattenNumbers } from './report/telemetry.ts'
 import { prepareStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
@@ -69,7 +70,7 @@ export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): 
       protocolVersion: PROTOCOL_VERSION,
       createdAt: new Date().toISOString(),
     }
-    return { dataset, strategy, open: () => createRunFolder(config, manifest) }
+    return { config, dataset, strategy, open: () => createRunFolder(config, manifest) }
   })
 }
 
@@ -92,12 +93,13 @@ export function resumeImmiscible(
     const { config } = resolved
     const dataset = loadDataset(config.dataset)
     checkResumable(path, manifest, config, dataset, own)
-    return { dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
+    return { config, dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
   })
 }
 
 /** A run that is known to be possible; nothing was written yet. */
 interface Prepared {
+  readonly config: TrainConfig
   readonly dataset: Dataset
   readonly strategy: AssignmentStrategy | undefined
   readonly open: () => RunFolder
@@ -120,15 +122,16 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    const { dataset, strategy, open } = await check()
-    const environment = await ensureEnvironment({ onProgress: onSetup })
+    const { config, dataset, strategy, open } = await check()
+    // Each tracker is a group of optional packages of its own name.
+    const environment = await ensureEnvironment({ onProgress: onSetup, extras: config.tracking.reportTo })
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
     using folder = open()
-    const { config, manifest } = folder
+    const { manifest } = folder
     const report = createRunReport(folder, events.push)
     try {
       report.begin()
-      await using pipeline = openPipeline(config, dataset, { strategy })
+      await using pipeline = openPipeline(config, dataset, { strategy, folder: folder.path })
       await using channel = await openChannel(config.pipeline.credits)
       supervisor = superviseWorker({
         channel,
@@ -147,7 +150,9 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
         async batch(step) {
           const batch = await pipeline.batch(step)
           report.prepared(batch)
-          return batch
+          const { assignment, noiseMs, assignMs, measureMs } = batch
+          const isTracked = config.tracking.reportTo.length > 0
+          return { ...batch, telemetry: isTracked ? flattenNumbers({ assignment, timeline: { noiseMs, assignMs, measureMs } }) : [] }
         },
         onEvent: report.heard,
         onDelivered(step, wireMs) {

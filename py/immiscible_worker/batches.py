@@ -52,8 +52,9 @@ class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 class AssignedBatch:
     """One optimiser step's batch: B images of C channels, H rows, W columns, on the iterator's device.
 
-    images: float32 [B, C, H, W] in the model's scale, [-1, 1]. noise: float32, same shape, row i assigned to image i.
+    images: float32 [B, C, H, W] in the model's scale, [-1, 1] times imageScale. noise: float32, same shape, row i assigned to image i.
     labels: int64 [B], or None. uniforms: float32 [B, 3] in [0, 1): timestep, label dropout, flow time.
+    metrics: what the assignment did and took, by name, such as `assignment/gain` and `timeline/assignMs`.
     """
 
     step: int
@@ -62,6 +63,7 @@ class AssignedBatch:
     noise: torch.Tensor
     labels: torch.Tensor | None
     uniforms: torch.Tensor
+    metrics: dict[str, float]
 
     def timesteps(self, num_train_timesteps: int) -> torch.Tensor:
         """int64 [B] in 0..num_train_timesteps - 1, uniform, the same whenever the step is asked for."""
@@ -159,10 +161,11 @@ class AssignedBatches:
             yield AssignedBatch(
                 step=staged.step,
                 epoch=received.header.epoch,
-                images=to_model_scale(staged.images),
+                images=to_model_scale(staged.images, self.config.dataset.image_scale),
                 noise=staged.noise.to(torch.float32),
                 labels=None if staged.labels is None else staged.labels.to(torch.int64),
                 uniforms=staged.uniforms,
+                metrics={value.name: value.value for value in received.header.telemetry},
             )
 
     def close(self) -> None:

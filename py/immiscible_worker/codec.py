@@ -198,7 +198,9 @@ def encode_batch(
         TensorSpec(name, cast(Any, str(array.dtype)), list(array.shape), len(frame), zlib.crc32(frame))
         for (name, array), frame in zip(tensors, frames, strict=True)
     ]
-    header = _encoder.encode(BatchHeader(step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs))
+    header = _encoder.encode(
+        BatchHeader(step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs, telemetry=[])
+    )
     origin = (PREFIX_MAGIC, PROTOCOL_VERSION, 0, bytes.fromhex(run_id), generation, step)
     sizes = (len(header), len(frames), sum(len(frame) for frame in frames))
     prefix = _PREFIX.pack(*origin, *sizes, zlib.crc32(header), 0, 0)[:60]

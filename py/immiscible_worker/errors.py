@@ -58,7 +58,7 @@ class OrchestratorGoneError(WorkerError):
 
 
 class PairingError(WorkerError):
-    """The noise in the network's input or in the target is not the noise that was assigned."""
+    """What entered the network or the loss is not made of what was received: it would be the same when retried."""
 
     def __init__(self, message: str) -> None:
         super().__init__("PAIRING", message)

@@ -1,79 +1,72 @@
-"""The pairing gate: the noise that reaches the loss is the noise that reaches the input is the noise received."""
+"""The pairing gate: what reaches the network and the loss is what the images and noise received give, by SHA-256."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from .codec import tensor_sha256
+from .codec import StagedBatch, tensor_sha256
 from .errors import PairingError
-from .objective.ddim import timesteps_of
-from .pixels import to_model_scale
+from .objective import Objective
 
-CHECK_EVERY_STEPS = 100
-
-
-@dataclass
-class Seen:
-    """SHA-256 of what entered the network while it was watched, call by call."""
-
-    inputs: list[str] = field(default_factory=list[str])
-    timesteps: list[str] = field(default_factory=list[str])
+Call = dict[str, str]
+"""SHA-256 (hex) of each tensor argument of one call of the network, under the name that its `forward` gives it."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """SHA-256 of what must enter the network and the loss, computed before the objective ran."""
+    """Hashes of what must enter the network and the loss, made before the objective ran. target: None if unknown."""
 
-    input: str
-    timesteps: str
-    target: str
+    calls: list[Call]
+    target: str | None
 
 
 @contextmanager
-def watch(network: torch.nn.Module) -> Generator[Seen]:
-    """Records what enters the network, through a forward pre-hook that is gone afterwards."""
-    seen = Seen()
+def watch(network: torch.nn.Module) -> Generator[list[Call]]:
+    """Records what enters the network, call by call, through a forward pre-hook that is gone afterwards."""
+    seen: list[Call] = []
+    signature = inspect.signature(type(network).forward)
 
-    def record(_module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
-        seen.inputs.append(tensor_sha256(arguments[0]))
-        seen.timesteps.append(tensor_sha256(arguments[1]))
+    def record(module: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(_hash(signature.bind(module, *positional, **named).arguments))
 
-    handle = network.register_forward_pre_hook(record)
+    handle = network.register_forward_pre_hook(record, with_kwargs=True)
     try:
         yield seen
     finally:
         handle.remove()
 
 
-def expect(images: torch.Tensor, noise: torch.Tensor, uniforms: torch.Tensor, scheduler: DDIMScheduler) -> Expected:
-    """What must be seen for a batch as received (images uint8, noise float16 or float32, uniforms float32).
-
-    Computed from the closed form of the forward process (Ho et al. 2020, eq. 4), in the order of operations of
-    diffusers' `add_noise` so that the bits agree, but without calling it: a fault in it must not be repeated here.
-    """
-    target = noise.to(torch.float32)
-    timesteps = timesteps_of(uniforms, scheduler.config.num_train_timesteps)  # pyright: ignore[reportAttributeAccessIssue]
-    alphas = scheduler.alphas_cumprod.to(device=images.device, dtype=torch.float32)[timesteps].view(-1, 1, 1, 1)
-    noisy_images = alphas**0.5 * to_model_scale(images) + (1 - alphas) ** 0.5 * target
-    return Expected(tensor_sha256(noisy_images), tensor_sha256(timesteps), tensor_sha256(target))
+def expect(objective: Objective, batch: StagedBatch, image_scale: float) -> Expected:
+    """What must be seen for a batch as received, by the objective's own closed form."""
+    # Not by pixels.py: a fault in it must not be repeated here.
+    images = (batch.images.to(torch.float32) / 127.5 - 1.0) * image_scale
+    noise = batch.noise.to(torch.float32)
+    calls, target = objective.expect(images, noise, batch.uniforms, objective.scheduler)
+    return Expected([_hash(call) for call in calls], None if target is None else tensor_sha256(target))
 
 
-def verify(expected: Expected, seen: Seen, target: torch.Tensor, step: int) -> None:
-    """Raises PairingError unless the network was called once, on exactly the expected input, timesteps and target."""
+def verify(expected: Expected, seen: list[Call], target: torch.Tensor, step: int) -> None:
+    """Raises PairingError unless the network and the loss got exactly what was expected."""
     complaints: list[str] = []
-    if len(seen.inputs) != 1:
-        complaints.append(f"the network was called {len(seen.inputs)} times, expected once")
-    if seen.inputs and seen.inputs[-1] != expected.input:
-        complaints.append("its input is not the received images with the received noise added once, row by row")
-    if seen.timesteps and seen.timesteps[-1] != expected.timesteps:
-        complaints.append("its timesteps are not those of the received uniforms")
-    if tensor_sha256(target) != expected.target:
-        complaints.append("the target is not the received noise, row by row")
+    if len(seen) != len(expected.calls):
+        complaints.append(f"expected {len(expected.calls)} calls of the network, got {len(seen)}")
+    for number, (wanted, got) in enumerate(zip(expected.calls, seen, strict=False), start=1):
+        if wanted.keys() != got.keys():
+            complaints.append(f"call {number} of the network: expected {sorted(wanted)}, got {sorted(got)}")
+        wrong = [name for name in wanted if name in got and wanted[name] != got[name]]
+        complaints += [f"call {number} of the network: {name} is not made of what was received" for name in wrong]
+    if expected.target is not None and tensor_sha256(target) != expected.target:
+        complaints.append("the target is not made of what was received")
     if complaints:
-        raise PairingError(f"[immiscible] [worker:gate] step {step}: " + "; ".join(complaints))
+        reason = "images, noise and timesteps must arrive row by row, once, and as they were assigned"
+        raise PairingError(f"[immiscible] [worker:gate] step {step}: {'; '.join(complaints)} ({reason})")
+
+
+def _hash(arguments: dict[str, Any]) -> Call:
+    return {name: tensor_sha256(value) for name, value in arguments.items() if isinstance(value, torch.Tensor)}

@@ -50,10 +50,13 @@ def evaluate(
     num_images: int,
     num_inference_steps: int,
     seed: int,
+    *,
+    image_scale: float = 1.0,
 ) -> Evaluation:
     """Trains the classifier (seconds on a CPU), samples from `network` and counts. A function of its arguments alone.
 
-    images: uint8 [B, C, H, W]. labels: int64 [B] in 0..num_classes-1. Everything on the CPU.
+    images: uint8 [B, C, H, W]. labels: int64 [B] in 0..num_classes-1. Everything on the CPU. image_scale: what the
+    training multiplied images by.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -65,8 +68,11 @@ def evaluate(
         classifier = train_classifier(scaled[kept], labels[kept], num_classes, generator)
         fresh = UNet2DModel.from_config(network.config)
         assert isinstance(fresh, UNet2DModel)
-    samples = sample(network, scheduler, num_images, num_inference_steps, seed)
-    untrained = sample(fresh.eval().requires_grad_(False), scheduler, num_images, num_inference_steps, seed)
+    fresh = fresh.eval().requires_grad_(False)
+    samples, untrained = (
+        sample(candidate, scheduler, num_images, num_inference_steps, seed, image_scale=image_scale)
+        for candidate in (network, fresh)
+    )
     probabilities = classify(classifier, _as_seen(samples))
     confident = probabilities.max(1).values >= THRESHOLD
     real = classify(classifier, scaled[held_out])

@@ -1,13 +1,16 @@
-"""The one place where uint8 pixels become the model's scale and model output becomes pixels again."""
+"""The one place where uint8 pixels become the model's scale and samples become pixels again."""
 
 from __future__ import annotations
 
 import torch
 
 
-def to_model_scale(images_BCHW: torch.Tensor) -> torch.Tensor:  # noqa: N803
-    """uint8 [B, C, H, W] in 0..255 to float32 in [-1, 1]: x / 127.5 - 1."""
-    return images_BCHW.to(torch.float32) / 127.5 - 1.0
+def to_model_scale(images_BCHW: torch.Tensor, image_scale: float = 1.0) -> torch.Tensor:  # noqa: N803
+    """uint8 [B, C, H, W] in 0..255 to float32 in [-image_scale, image_scale]: (x / 127.5 - 1) * image_scale.
+
+    image_scale above 1 is the image scaling of Improved Immiscible Diffusion: images grow, noise stays.
+    """
+    return (images_BCHW.to(torch.float32) / 127.5 - 1.0) * image_scale
 
 
 def to_pixels(samples_BCHW: torch.Tensor) -> torch.Tensor:  # noqa: N803

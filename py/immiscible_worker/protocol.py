@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
@@ -13,11 +13,13 @@ DTYPE_BYTES = {"uint8": 1, "int32": 4, "float16": 2, "float32": 4}
 
 class DigitsDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="digits"):
     horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
 
 
 class EmojiDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="emoji"):
     resolution: Annotated[int, Meta(ge=1, le=32)]
     horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
 
 
 DatasetConfig = DigitsDataset | EmojiDataset
@@ -70,6 +72,15 @@ class NearestAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename=
     precision: Literal["float32", "float16"]
 
 
+class PersistentAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="persistent"):
+    pool_size: Annotated[int, Meta(ge=1, le=16384)]
+    within: Literal["pool", "label"]
+    start_step: Annotated[int, Meta(ge=0, le=2147483647)]
+    tolerance: Annotated[float, Meta(ge=0, le=1)]
+    noises_per_image: Annotated[int, Meta(ge=1, le=64)]
+    refresh_share: Annotated[float, Meta(ge=0, le=1)]
+
+
 class ModuleAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="module"):
     pool_size: Annotated[int, Meta(ge=1, le=16384)]
     within: Literal["pool", "label"]
@@ -86,7 +97,7 @@ class CustomAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="
     name: Annotated[str, Meta(min_length=1)]
 
 
-AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | GreedyAssignment | NegatedAssignment | NearestAssignment | ModuleAssignment | CustomAssignment
+AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | GreedyAssignment | NegatedAssignment | NearestAssignment | PersistentAssignment | ModuleAssignment | CustomAssignment
 
 
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -122,11 +133,20 @@ class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     num_images: Annotated[int, Meta(ge=1, le=4096)]
     num_inference_steps: Annotated[int, Meta(ge=1, le=2147483647)]
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
+    eta: Annotated[float, Meta(ge=0, le=1)]
+
+
+class GateConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    every_steps: Annotated[int, Meta(ge=0, le=2147483647)]
 
 
 class CheckpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     every_steps: Annotated[int, Meta(ge=1, le=2147483647)]
     total_limit: Annotated[int, Meta(ge=1, le=2147483647)]
+
+
+class TrackingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    report_to: list[Literal["tensorboard", "wandb"]]
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -154,7 +174,9 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     optimizer: OptimizerConfig
     ema: EmaConfig
     sampling: SamplingConfig
+    gate: GateConfig
     checkpoint: CheckpointConfig
+    tracking: TrackingConfig
     worker: WorkerConfig
     pipeline: PipelineConfig
     global_batch_size: Annotated[int, Meta(ge=1, le=16384)]
@@ -293,11 +315,17 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     crc32: Annotated[int, Meta(ge=0, le=4294967295)]
 
 
+class TelemetryValue(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    value: float
+
+
 class BatchHeader(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="batch"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     epoch: Annotated[int, Meta(ge=0, le=4294967295)]
     num_images: Annotated[int, Meta(ge=1, le=2147483647)]
     tensors: list[TensorSpec]
+    telemetry: list[TelemetryValue]
 
 
 class Protocol(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

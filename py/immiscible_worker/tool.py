@@ -18,12 +18,13 @@ _Seed = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class SampleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """pipeline: folder. output: path of a PNG."""
+    """pipeline: folder. eta: 0 is DDIM, 1 is DDPM. output: path of a PNG."""
 
     pipeline: str
     num_images: _Positive
     num_inference_steps: _Positive
     seed: _Seed
+    eta: Annotated[float, msgspec.Meta(ge=0, le=1)]
     output: str
 
 
@@ -62,19 +63,35 @@ def run_tool(arguments: list[str]) -> int:
 
 
 def _sample(request: SampleRequest) -> dict[str, Any]:
+    from .notice import SAMPLER_COUPLED, describe_sampler
     from .pixels import to_pixels
+    from .record import read_record
     from .sampler import load_pipeline, sample, write_grid
 
-    network, scheduler = load_pipeline(_pipeline_folder(request.pipeline))
-    images = sample(network, scheduler, request.num_images, request.num_inference_steps, request.seed)
+    folder = _pipeline_folder(request.pipeline)
+    record = read_record(folder)
+    network, scheduler = load_pipeline(folder)
+    notice = record and describe_sampler(str(record.assignment["kind"]), record.is_coupled, request.eta)
+    if notice:
+        sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {notice}\n")
+    images = sample(
+        network,
+        scheduler,
+        request.num_images,
+        request.num_inference_steps,
+        request.seed,
+        eta=request.eta,
+        image_scale=record.image_scale if record else 1.0,
+    )
     write_grid(to_pixels(images), Path(request.output))
-    return {"path": request.output}
+    return {"path": request.output, "warnings": [{"code": SAMPLER_COUPLED, "message": notice}] if notice else []}
 
 
 def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     import torch
 
     from .metric import evaluate
+    from .record import read_record
     from .sampler import load_pipeline
 
     images = np.fromfile(request.images, np.uint8)
@@ -83,7 +100,9 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
         raise UsageError(f"images: expected {len(labels)} of shape {request.image_shape}, got {images.size} bytes")
     if labels.min() < 0 or labels.max() >= request.num_classes:
         raise UsageError(f"labels: expected 0..{request.num_classes - 1}, got {labels.min()}..{labels.max()}")
-    network, scheduler = load_pipeline(_pipeline_folder(request.pipeline))
+    folder = _pipeline_folder(request.pipeline)
+    record = read_record(folder)
+    network, scheduler = load_pipeline(folder)
     result = evaluate(
         network,
         scheduler,
@@ -93,6 +112,7 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
         request.num_images,
         request.num_inference_steps,
         request.seed,
+        image_scale=record.image_scale if record else 1.0,
     )
     return {
         "confidentShare": result.confident_share,

@@ -99,7 +99,7 @@ class Trainer:
         except ValueError as error:
             raise ConfigError("NETWORK", str(error)) from error
         self.network: UNet2DModel = network.to(self.device)
-        self.objective: Objective = build_objective(config.objective)
+        self.objective: Objective = build_objective(config.objective, config.dataset.image_scale)
         self._names = [name for name, _ in self.network.named_parameters()]
         self._parameters = list(self.network.parameters())
         optimizer = torch.optim.AdamW(
@@ -155,16 +155,17 @@ class Trainer:
         return StepMetrics(loss_value, grad_norm, rate, float(self.ema.cur_decay_value or 0.0), train_ms)
 
     def _is_checked_step(self) -> bool:
-        return self._is_first or self.step % gate.CHECK_EVERY_STEPS == 0
+        every = self.config.gate.every_steps
+        return every > 0 and (self._is_first or self.step % every == 0)
 
     def _loss(self, batch: StagedBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        images = to_model_scale(batch.images)
+        images = to_model_scale(batch.images, self.config.dataset.image_scale)
         noise = batch.noise.to(torch.float32)
         result = self.objective.loss(self._network, images, noise, batch.uniforms, self.objective.scheduler)
         return result.loss, result.target
 
     def _checked_loss(self, batch: StagedBatch) -> torch.Tensor:
-        expected = gate.expect(batch.images, batch.noise, batch.uniforms, self.objective.scheduler)
+        expected = gate.expect(self.objective, batch, self.config.dataset.image_scale)
         with gate.watch(self.network) as seen:
             loss, target = self._loss(batch)
         gate.verify(expected, seen, target, self.step)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
     from .checkpoint import Checkpoint, Origin
+    from .tracking import Track
     from .trainer import Trainer
 
 
@@ -45,6 +46,7 @@ class Run:
     device: torch.device
     trainer: Trainer
     origin: Origin
+    track: Track
     saved: Checkpoint | None
 
     @property
@@ -121,6 +123,8 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
     from .checkpoint import Origin, describe_difference, load_newest
     from .fingerprint import take_fingerprint
+    from .notice import list_notices
+    from .tracking import open_tracking
     from .trainer import Trainer, configure_torch
 
     device = configure_torch(welcome.config.worker)
@@ -136,6 +140,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
         warnings += [difference] if difference else []
     for warning in warnings:
         log(warning)
+    track = open_tracking(welcome.config.tracking, Path(welcome.run_folder), environment.run_id, trainer.step)
     origin = Origin(environment.run_id, welcome.config_hash, environment.generation, fingerprint)
     channel.set_progress("waiting", trainer.step)
     channel.send(
@@ -147,7 +152,10 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
             warnings=warnings,
         )
     )
-    return Run(channel, environment, welcome, device, trainer, origin, checkpoint)
+    for notice in list_notices(welcome.config, trainer.objective.scheduler):
+        log(notice.message)
+        channel.send(notice)
+    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint)
 
 
 def _train_one(run: Run) -> bool:
@@ -170,19 +178,22 @@ def _train_one(run: Run) -> bool:
     channel.send(Credit(step=step, held_ms=(staged - received.received_at) * 1000))
     wait_ms, stage_ms = split_waiting(received, started, arrived, staged)
     metrics = trainer.train_step(batch)
-    channel.send(
-        StepDone(
-            step=step,
-            loss=metrics.loss,
-            grad_norm=metrics.grad_norm,
-            learning_rate=metrics.learning_rate,
-            ema_decay=metrics.ema_decay,
-            train_ms=metrics.train_ms,
-            wait_ms=wait_ms,
-            stage_ms=stage_ms,
-            batch_sha256=batch.sha256,
-        )
+    done = StepDone(
+        step=step,
+        loss=metrics.loss,
+        grad_norm=metrics.grad_norm,
+        learning_rate=metrics.learning_rate,
+        ema_decay=metrics.ema_decay,
+        train_ms=metrics.train_ms,
+        wait_ms=wait_ms,
+        stage_ms=stage_ms,
+        batch_sha256=batch.sha256,
     )
+    channel.send(done)
+    problem = run.track(done, received.header.telemetry)
+    if problem:
+        log(problem)
+        channel.send(Warning(code="TRACKER_FAILED", message=problem))
     return True
 
 
@@ -242,7 +253,15 @@ def _write_samples(run: Run) -> None:
     try:
         network = run.trainer.ema_network()
         scheduler = run.trainer.objective.scheduler
-        images = sample(network, scheduler, config.num_images, config.num_inference_steps, config.seed)
+        images = sample(
+            network,
+            scheduler,
+            config.num_images,
+            config.num_inference_steps,
+            config.seed,
+            eta=config.eta,
+            image_scale=run.welcome.config.dataset.image_scale,
+        )
         write_grid(to_pixels(images), path)
     except OSError as error:
         run.channel.send(Warning(code="SAMPLE_FAILED", message=f"no sample grid at step {step}: {error}"))
@@ -252,7 +271,7 @@ def _write_samples(run: Run) -> None:
 
 def _finish(run: Run) -> None:
     """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
-    from .card import write_card
+    from .card import pipeline_files
     from .sampler import save_pipeline
 
     step = run.trainer.step
@@ -266,9 +285,10 @@ def _finish(run: Run) -> None:
     run.channel.set_progress("ending", step)
     digest = last.manifest.state_sha256
     pipeline = run.folder / "pipeline"
-    card = write_card(run.welcome.config, run.welcome.dataset, run.welcome.config_hash, step, digest)
+    config, scheduler = run.welcome.config, run.trainer.objective.scheduler
+    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest)
     try:
-        save_pipeline(run.trainer.ema_network(), run.trainer.objective.scheduler, pipeline, card)
+        save_pipeline(run.trainer.ema_network(), scheduler, pipeline, config.dataset.image_scale, files)
     except OSError as error:
         raise PipelineError(f"the pipeline could not be written: {error}") from error
     run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))

@@ -40,7 +40,7 @@ function solve({ scene, size, dims, ...files }: LargeRequest): LargeAnswer {
     const packed = arena.array(Int8Array, size * dims)
     kernel.packPixels(pixels, packed)
     const matrix = (data: Matrix['data']): Matrix => ({ data, rows: size, dims, scale: 1, offset: 0 })
-    const pool: PoolContext = { epoch: 0, firstSample: 0, sampleIndices: noiseIndex, flips: new Uint8Array(size) }
+    const pool: PoolContext = { epoch: 0, firstStep: 0, firstSample: 0, sampleIndices: noiseIndex, flips: new Uint8Array(size) }
     const { dualGap = NaN } = quantized({}, kernel).assign(pool, matrix(packed), matrix(noise), noiseIndex)
     const ms = performance.now() - start
     const peakMiB = (process.resourceUsage().maxRSS * 1024 - before) / 2 ** 20

@@ -126,7 +126,7 @@ async function benchAssignment(competitors: Competitors, name: Scene, size: numb
     const columns = new Int32Array(size)
     const [shortfall, rowMaxima] = [arena.array(Uint16Array, size * size), arena.array(Int32Array, size)]
     const strategy = quantized({ tolerance: TOLERANCE }, kernel)
-    const pool: PoolContext = { epoch: 0, firstSample: 0, sampleIndices: columns, flips: new Uint8Array(size) }
+    const pool: PoolContext = { epoch: 0, firstStep: 0, firstSample: 0, sampleIndices: columns, flips: new Uint8Array(size) }
     const matrix = (data: Matrix['data']): Matrix => ({ data, rows: size, dims, scale: 1, offset: 0 })
     kernel.packPixels(pixels, x)
     kernel.packNoise(drawn, n)

@@ -1,8 +1,9 @@
 /** What the handle of a run promises: errors before anything is written, stop(), abort, your own strategy, a failing worker. */
-import { existsSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { ConfigError, linear, resumeImmiscible, trainImmiscible, type AssignmentStrategy } from '../../ts/index.ts'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { ConfigError, linear, resumeImmiscible, sampleRun, trainImmiscible, type AssignmentStrategy } from '../../ts/index.ts'
 import { eventsOf, readEvents, temporaryFolder, TINY } from './run.ts'
 
 const SECONDS = 1000
@@ -102,3 +103,42 @@ test("a worker's own error arrives with Python's message and traceback, and is n
   expect(eventsOf(events, 'worker').filter(({ state }) => state === 'starting')).toHaveLength(1)
   expect(eventsOf(events, 'end')).toMatchObject([{ outcome: 'failed' }])
 })
+
+test('a fault in the objective stops the run at the next gate, once and for all', { timeout: 120 * SECONDS }, async () => {
+  // Python imports sitecustomize.py from there: the worker's own objective then permutes the noise from its fourth call on.
+  vi.stubEnv('PYTHONPATH', fileURLToPath(new URL('../fixture/planted', import.meta.url)))
+  vi.stubEnv('PLANTED_STEPS', '3')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const outputDir = join(temporaryFolder(), 'run')
+  await expect(trainImmiscible({ ...TINY, gate: { everySteps: 5 }, outputDir })).rejects.toMatchObject({
+    code: 'WORKER_FAILED',
+    message: expect.stringMatching(/PAIRING: .*step 5: call 1 of the network: sample is not made of what was received/) as string,
+    isRetryable: false,
+  })
+  const events = readEvents(outputDir)
+  expect(eventsOf(events, 'worker').filter(({ state }) => state === 'starting')).toHaveLength(1)
+  expect(eventsOf(events, 'step').map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
+  expect(eventsOf(events, 'end')).toMatchObject([{ outcome: 'failed', step: 5 }])
+})
+
+test(
+  'a stochastic sampler of a coupled model is a warning: of the run, and of its pipeline folder elsewhere',
+  { timeout: 120 * SECONDS },
+  async () => {
+    const folder = temporaryFolder()
+    const sampling = { ...TINY.sampling, eta: 0.5 }
+    const { pipelineFolder, runFolder } = await trainImmiscible({ ...TINY, sampling, maxTrainSteps: 2, outputDir: join(folder, 'run') })
+    const coupled = eventsOf(readEvents(runFolder), 'warning').filter(({ code }) => code === 'SAMPLER_COUPLED')
+    expect(coupled.map(({ message }) => message)).toEqual([expect.stringContaining('sampling.eta: 0.5 makes the sampler draw fresh noise')])
+    const elsewhere = join(folder, 'elsewhere')
+    cpSync(pipelineFolder, elsewhere, { recursive: true })
+    const warningsOf = async (eta?: number): Promise<string[]> => {
+      const warnings: string[] = []
+      const options = { numImages: 2, numInferenceSteps: 2, ...(eta !== undefined && { eta }) }
+      await sampleRun(elsewhere, join(folder, 'grid.png'), { ...options, onWarning: (_, code) => warnings.push(code) })
+      return warnings
+    }
+    expect(await warningsOf(0.5)).toEqual(['SAMPLER_COUPLED'])
+    expect(await warningsOf()).toEqual([])
+  },
+)

@@ -39,13 +39,13 @@ describe('each mistake is exactly one problem', () => {
       'unknown strategy',
       { ...minimal, assignment: { kind: 'sinkhorn' } },
       'assignment.kind',
-      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
+      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'persistent', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
     ],
     [
       'unknown name',
       { ...minimal, assignment: 'sinkhorn' },
       'assignment.kind',
-      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
+      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'persistent', 'module', 'custom', 'paper-linear', 'paper-knn', got 'sinkhorn'",
     ],
     ['a strategy that is no name', { ...minimal, assignment: 7 }, 'assignment', 'expected object, got 7'],
     [
@@ -119,6 +119,14 @@ describe('each mistake is exactly one problem', () => {
       'expected at most ema.decay (0.9), got 0.95',
     ],
     [
+      'images times nothing',
+      { ...minimal, dataset: { kind: 'digits', imageScale: 0 } },
+      'dataset.imageScale',
+      'expected more than 0, got 0',
+    ],
+    ['a sampler beyond DDPM', { ...minimal, sampling: { eta: 1.5 } }, 'sampling.eta', 'expected at most 1, got 1.5'],
+    ['a gate before the first step', { ...minimal, gate: { everySteps: -1 } }, 'gate.everySteps', 'expected at least 0, got -1'],
+    [
       'down blocks that do not match the channels',
       unet({ downBlockTypes: ['DownBlock2D'] }),
       'network.downBlockTypes',
@@ -152,6 +160,7 @@ test('control: the minimal config is complete after resolving, and resolves to i
   const config = resolve(minimal)
   expect(config.assignment).toEqual({ kind: 'quantized', poolSize: config.globalBatchSize, within: 'pool', startStep: 0, tolerance: 0.001 })
   expect(resolve(config)).toEqual(config)
+  expect([config.gate, config.dataset.imageScale, config.sampling.eta]).toEqual([{ everySteps: 100 }, 1, 0])
 })
 
 test('a resolved config survives JSON', () => {
@@ -223,7 +232,15 @@ test('poolSize follows the batch size that was given', () => {
 test('the config hash changes with what decides the result, and with nothing else', () => {
   const hash = hashConfig(resolve(minimal))
   expect(hash).toMatch(/^[0-9a-f]{64}$/)
-  const same = [{ outputDir: 'elsewhere' }, { maxTrainSteps: 9 }, { checkpoint: { everySteps: 1 } }, { worker: { leaseSeconds: 99 } }]
+  const same = [
+    { outputDir: 'elsewhere' },
+    { maxTrainSteps: 9 },
+    { checkpoint: { everySteps: 1 } },
+    { worker: { leaseSeconds: 99 } },
+    { gate: { everySteps: 0 } },
+    { tracking: { reportTo: ['wandb'] } },
+    { sampling: { eta: 1 } },
+  ]
   for (const change of same) expect(hashConfig(resolve({ ...minimal, ...change }))).toBe(hash)
   const different = [
     { seed: 1 },
@@ -232,6 +249,7 @@ test('the config hash changes with what decides the result, and with nothing els
     { optimizer: { learningRate: 1 } },
     { pipeline: { noiseDtype: 'float32' } },
     { worker: { device: 'cpu' } },
+    { dataset: { kind: 'digits', imageScale: 2 } },
   ]
   for (const change of different) expect(hashConfig(resolve({ ...minimal, ...change }))).not.toBe(hash)
 })

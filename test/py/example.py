@@ -11,7 +11,7 @@ import numpy as np
 from immiscible_worker.protocol import DatasetInfo, TrainConfig
 
 _CONFIG: dict[str, Any] = {
-    "dataset": {"kind": "digits", "horizontalFlip": False},
+    "dataset": {"kind": "digits", "horizontalFlip": False, "imageScale": 1},
     "objective": {
         "kind": "ddim",
         "predictionType": "epsilon",
@@ -43,8 +43,10 @@ _CONFIG: dict[str, Any] = {
         "maxGradNorm": 1,
     },
     "ema": {"decay": 0.999, "minDecay": 0},
-    "sampling": {"everySteps": 0, "numImages": 4, "numInferenceSteps": 3, "seed": 0},
+    "sampling": {"everySteps": 0, "numImages": 4, "numInferenceSteps": 3, "seed": 0, "eta": 0},
+    "gate": {"everySteps": 100},
     "checkpoint": {"everySteps": 5, "totalLimit": 2},
+    "tracking": {"reportTo": []},
     "worker": {
         "device": "cpu",
         "numThreads": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from training import make_batch, make_trainer
 
+from example import make_config
 from immiscible_worker import gate
+from immiscible_worker import trainer as trainer_module
 from immiscible_worker.errors import PairingError
-from immiscible_worker.objective import Objective
-from immiscible_worker.objective.ddim import LossResult
+from immiscible_worker.objective import Expectation, LossResult, Objective, ddim
+from immiscible_worker.objective.ddim import timesteps_of
+from immiscible_worker.pixels import to_model_scale
 from immiscible_worker.trainer import Trainer
 
 REVERSED = torch.arange(15, -1, -1)
@@ -21,7 +25,7 @@ REVERSED = torch.arange(15, -1, -1)
 def plant_loss(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
     """Calls the real loss with changed arguments, or changes its result."""
     honest = trainer.objective
-    planted = Objective(lambda *arguments: change(honest.loss, *arguments), honest.scheduler)
+    planted = replace(honest, loss=lambda *arguments: change(honest.loss, *arguments))
     monkeypatch.setattr(trainer, "objective", planted)
 
 
@@ -48,7 +52,7 @@ def test_an_honest_step_passes() -> None:
 
 def test_noise_permuted_inside_add_noise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plant_add_noise(monkeypatch, lambda honest, self, images, noise, t: honest(self, images, noise[REVERSED], t))
-    expect_caught(make_trainer(), "its input is not the received images with the received noise")
+    expect_caught(make_trainer(), "call 1 of the network: sample is not made of what was received")
 
 
 def test_noise_added_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,12 +60,12 @@ def test_noise_added_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
         return honest(self, honest(self, images, noise, timesteps), noise, timesteps)
 
     plant_add_noise(monkeypatch, twice)
-    expect_caught(make_trainer(), "its input is not the received images with the received noise")
+    expect_caught(make_trainer(), "call 1 of the network: sample is not made of what was received")
 
 
 def test_an_input_noised_with_fresh_noise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plant_add_noise(monkeypatch, lambda honest, self, x, noise, t: honest(self, x, torch.randn_like(noise), t))
-    expect_caught(make_trainer(), "its input is not")
+    expect_caught(make_trainer(), "sample is not")
 
 
 def test_a_permuted_target_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,25 +75,25 @@ def test_a_permuted_target_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, permuted)
-    expect_caught(trainer, "the target is not the received noise")
+    expect_caught(trainer, "the target is not made of what was received")
 
 
 def test_moved_images_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, lambda honest, net, images, *rest: honest(net, images[REVERSED], *rest))
-    expect_caught(trainer, "its input is not")
+    expect_caught(trainer, "sample is not")
 
 
 def test_noise_permuted_on_both_sides_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, lambda honest, net, x, noise, *rest: honest(net, x, noise[REVERSED], *rest))
-    expect_caught(trainer, "its input is not .*; the target is not")
+    expect_caught(trainer, "sample is not .*; the target is not")
 
 
 def test_moved_timesteps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, lambda honest, net, x, n, u, s: honest(net, x, n, u[REVERSED], s))
-    expect_caught(trainer, "its timesteps are not")
+    expect_caught(trainer, "timestep is not")
 
 
 def test_a_network_called_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,15 +103,89 @@ def test_a_network_called_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
 
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, twice)
-    expect_caught(trainer, "called 2 times")
+    expect_caught(trainer, "expected 1 calls of the network, got 2")
 
 
-def test_the_first_step_of_a_process_and_every_hundredth_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("every_steps", "expected"), [(100, [98, 100]), (2, [98, 100]), (1, [98, 99, 100, 101]), (0, [])]
+)
+def test_the_first_step_of_a_process_and_every_so_many_are_checked(
+    monkeypatch: pytest.MonkeyPatch, every_steps: int, expected: list[int]
+) -> None:
     checked: list[int] = []
     honest = gate.verify
     monkeypatch.setattr(gate, "verify", lambda *arguments: (checked.append(arguments[3]), honest(*arguments)))
-    trainer = make_trainer()
+    trainer = make_trainer(make_config(gate={"everySteps": every_steps}))
     trainer.step = 98
     for _ in range(4):
         trainer.train_step(make_batch(trainer))
-    assert checked == [98, 100]
+    assert checked == expected
+
+
+def test_a_gate_that_is_off_lets_a_fault_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_add_noise(monkeypatch, lambda honest, self, images, noise, t: honest(self, images, noise[REVERSED], t))
+    trainer = make_trainer(make_config(gate={"everySteps": 0}))
+    trainer.train_step(make_batch(trainer))
+    assert trainer.step == 1
+
+
+def test_scaled_images_pass_and_unscaled_ones_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled = make_config(dataset={"imageScale": 2})
+    trainer = make_trainer(scaled)
+    trainer.train_step(make_batch(trainer))
+    monkeypatch.setattr(trainer_module, "to_model_scale", lambda images, _scale: to_model_scale(images))
+    expect_caught(make_trainer(scaled), "call 1 of the network: sample is not")
+
+
+class TwoNoiseLevels:
+    """An objective of another shape, as consistency training has it: one noise at two levels, two calls of the network.
+
+    The second is under names and without gradient; its answer is the target.
+    """
+
+    @staticmethod
+    def loss(network: Any, images: Any, noise: Any, uniforms: Any, scheduler: DDIMScheduler) -> LossResult:
+        """The first level is that of the uniforms, the second the clean end."""
+        t = timesteps_of(uniforms, 1000)
+        predicted = network(scheduler.add_noise(images, noise, t), t).sample  # pyright: ignore[reportArgumentType]
+        with torch.no_grad():
+            clean = torch.zeros_like(t)
+            lower = scheduler.add_noise(images, noise, clean)  # pyright: ignore[reportArgumentType]
+            target = network(sample=lower, timestep=clean).sample
+        return LossResult(torch.nn.functional.mse_loss(predicted, target), target)
+
+    @staticmethod
+    def expect(images: Any, noise: Any, uniforms: Any, scheduler: DDIMScheduler) -> Expectation:
+        """Both calls, no target."""
+        [call], _ = ddim.expect(images, noise, uniforms, scheduler)
+        [clean], _ = ddim.expect(images, noise, torch.zeros_like(uniforms), scheduler)
+        return Expectation([call, clean], None)
+
+
+def make_two_level_trainer() -> Trainer:
+    """A trainer of that objective."""
+    trainer = make_trainer()
+    trainer.objective = Objective(trainer.objective.scheduler, TwoNoiseLevels.loss, TwoNoiseLevels.expect)
+    return trainer
+
+
+def test_an_objective_of_two_calls_passes() -> None:
+    trainer = make_two_level_trainer()
+    trainer.train_step(make_batch(trainer))
+    assert trainer.step == 1
+
+
+def test_another_noise_in_the_second_call_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap 12: one assigned noise serves both levels."""
+
+    def second(honest: Any, self: Any, images: Any, noise: Any, t: torch.Tensor) -> torch.Tensor:
+        return honest(self, images, noise if bool(t.any()) else noise[REVERSED], t)
+
+    plant_add_noise(monkeypatch, second)
+    expect_caught(make_two_level_trainer(), r"step 0: call 2 of the network: sample is not made of [^;]*$")
+
+
+def test_one_call_where_two_belong_is_caught() -> None:
+    trainer = make_two_level_trainer()
+    trainer.objective = replace(trainer.objective, loss=ddim.loss)
+    expect_caught(trainer, "expected 2 calls of the network, got 1")

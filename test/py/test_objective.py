@@ -13,7 +13,7 @@ from immiscible_worker.objective import build_objective
 from immiscible_worker.objective.ddim import timesteps_of
 from immiscible_worker.pixels import to_model_scale, to_pixels
 
-OBJECTIVE = build_objective(make_config().objective)
+OBJECTIVE = build_objective(make_config().objective, 1.0)
 
 
 def uniforms_of(*timesteps: float) -> torch.Tensor:

@@ -13,26 +13,21 @@ import pytest
 import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from PIL import Image
-from training import make_trainer, train
+from training import make_trainer, train, write_pipeline
 
-from example import digits, make_config, make_dataset
-from immiscible_worker.card import write_card
+from example import digits
+from immiscible_worker import sampler
 from immiscible_worker.metric import classify, confident_share, make_garbage, train_classifier
 from immiscible_worker.pixels import to_model_scale, to_pixels
-from immiscible_worker.sampler import load_pipeline, sample, save_pipeline, write_grid
+from immiscible_worker.sampler import load_pipeline, sample, write_grid
 from immiscible_worker.trainer import Trainer
-from orchestrator import CONFIG_HASH, PYTHON_FOLDER
+from orchestrator import PYTHON_FOLDER
 
 
 @pytest.fixture(scope="module")
 def trainer() -> Trainer:
     """Trained for a moment: the EMA is not the network."""
     return train(make_trainer(), 5)
-
-
-def write_pipeline(trainer: Trainer, folder: Path) -> None:
-    card = write_card(make_config(), make_dataset(digits()[0]), CONFIG_HASH, trainer.step, "5" * 64)
-    save_pipeline(trainer.ema_network(), trainer.objective.scheduler, folder, card)
 
 
 def test_the_pipeline_loads_in_diffusers_and_samples_what_we_sample(tmp_path: Path, trainer: Trainer) -> None:
@@ -44,6 +39,34 @@ def test_the_pipeline_loads_in_diffusers_and_samples_what_we_sample(tmp_path: Pa
     ours = sample(trainer.ema_network(), trainer.objective.scheduler, 4, 5, seed=3)
     np.testing.assert_array_equal((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy(), theirs)
     assert [path.name for path in tmp_path.iterdir()] == ["pipeline"]
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_stochastic_samples_are_those_of_diffusers(tmp_path: Path, trainer: Trainer, eta: float) -> None:
+    write_pipeline(trainer, tmp_path / "pipeline")
+    pipeline = cast(Any, DDIMPipeline.from_pretrained(tmp_path / "pipeline"))
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator("cpu").manual_seed(3)
+    theirs = pipeline(batch_size=4, num_inference_steps=5, generator=generator, eta=eta, output_type="np").images
+    ours = sample(trainer.ema_network(), trainer.objective.scheduler, 4, 5, seed=3, eta=eta)
+    np.testing.assert_array_equal((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy(), theirs)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_samples_do_not_depend_on_how_many_the_network_sees(
+    monkeypatch: pytest.MonkeyPatch, trainer: Trainer, eta: float
+) -> None:
+    def draw(seed: int = 3) -> torch.Tensor:
+        torch.manual_seed(int(torch.seed()) % 1000)  # a global generator elsewhere each time
+        return sample(trainer.ema_network(), trainer.objective.scheduler, 7, 5, seed=seed, eta=eta)
+
+    whole = draw()
+    assert torch.equal(draw(), whole)
+    for chunk in (1, 3, 4):
+        monkeypatch.setattr(sampler, "_CHUNK", chunk)
+        # Convolutions of another batch size round otherwise; another noise would differ by far more.
+        torch.testing.assert_close(draw(), whole, rtol=0, atol=1e-4)
+    assert (draw(seed=4) - whole).abs().max() > 0.5
 
 
 def test_the_pipeline_holds_the_ema(tmp_path: Path, trainer: Trainer) -> None:
@@ -61,7 +84,7 @@ def test_a_second_pipeline_replaces_the_first_and_has_a_card(tmp_path: Path, tra
     assert not (tmp_path / "pipeline" / "old").exists()
     card = (tmp_path / "pipeline" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: diffusers\n")
-    assert "`independent`, pool of 16 images" in card
+    assert "| assignment | `independent`, poolSize `16` |" in card
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -103,10 +126,10 @@ def run_tool(name: str, request: object) -> subprocess.CompletedProcess[str]:
 def test_the_sample_tool_writes_a_grid_and_says_where(tmp_path: Path, trainer: Trainer) -> None:
     write_pipeline(trainer, tmp_path / "pipeline")
     output = str(tmp_path / "grid.png")
-    request = {"pipeline": str(tmp_path / "pipeline"), "numImages": 4, "numInferenceSteps": 2, "seed": 0}
+    request = {"pipeline": str(tmp_path / "pipeline"), "numImages": 4, "numInferenceSteps": 2, "seed": 0, "eta": 0}
     done = run_tool("sample", {**request, "output": output})
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"path": output}
+    assert json.loads(done.stdout) == {"path": output, "warnings": []}
     assert done.stdout.count("\n") == 1
     assert Path(output).stat().st_size > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -161,6 +162,47 @@ def test_a_batch_of_another_step_ends_the_worker(tmp_path: Path) -> None:
     assert (failed.code, failed.is_retryable, failed.step) == ("WRONG_STEP", False, 0)
     assert failed.message.endswith("step: expected 0, got 1")
     assert "Traceback" in failed.traceback
+
+
+@pytest.mark.parametrize("every_steps", [3, 0])
+def test_a_fault_in_the_objective_stops_the_worker_for_good_unless_the_gate_is_off(
+    tmp_path: Path, every_steps: int
+) -> None:
+    config = make_config(gate={"everySteps": every_steps}, maxTrainSteps=5)
+    planted = os.pathsep.join([str(PYTHON_FOLDER.parent / "test" / "fixture" / "planted"), str(PYTHON_FOLDER)])
+    with launch({"PYTHONPATH": planted, "PLANTED_STEPS": "2"}) as worker:
+        worker.serve(greet(worker, config, tmp_path), make_digit_batches(config, IMAGES), 5)
+        assert worker.exit_code() == (1 if every_steps else 0)
+    failures = [(event.code, event.step, event.is_retryable) for event in worker.of(Failed)]
+    # Steps 0 and 1 are honest, step 2 is not looked at, step 3 is.
+    assert failures == ([("PAIRING", 3, False)] if every_steps else [])
+    assert len(worker.of(StepDone)) == (3 if every_steps else 5)
+    for event in worker.of(Failed):
+        assert "step 3: call 1 of the network: sample is not made of what was received" in event.message
+
+
+def test_a_sampler_that_does_not_fit_and_a_schedule_that_moved_are_said_at_the_start(tmp_path: Path) -> None:
+    assignment = {"kind": "quantized", "tolerance": 0.001}
+    config = make_config(assignment=assignment, sampling={"eta": 0.5}, dataset={"imageScale": 2}, maxTrainSteps=1)
+    with launch() as worker:
+        worker.serve(greet(worker, config, tmp_path), make_digit_batches(config, IMAGES), 1)
+        assert worker.exit_code() == 0
+    assert [type(event) for event in worker.events].index(Warning) < [type(event) for event in worker.events].index(
+        Credit
+    )
+    coupled, scaled = worker.of(Warning)
+    assert coupled.code == "SAMPLER_COUPLED"
+    assert coupled.message.startswith("sampling.eta: 0.5 makes the sampler draw fresh noise")
+    assert (scaled.code, scaled.message[:53]) == (
+        "IMAGE_SCALE",
+        "dataset.imageScale 2 shifts the log-SNR by +1.39 at e",
+    )
+    assert (tmp_path / "pipeline" / "pipeline.py").is_file()
+    record = json.loads((tmp_path / "pipeline" / "immiscible.json").read_text())
+    assert record["assignment"] == {**assignment, "poolSize": 16}
+    assert (record["isCoupled"], record["recommendedEta"], record["imageScale"]) == (True, 0, 2)
+    assert (record["runId"], record["configHash"], record["step"]) == (RUN_ID, CONFIG_HASH, 1)
+    assert record["stateSha256"] == worker.of(Stopped)[0].state_sha256
 
 
 @pytest.mark.parametrize(

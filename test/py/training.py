@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 
 from example import digits, make_config, make_dataset
+from immiscible_worker.card import pipeline_files
 from immiscible_worker.checkpoint import Checkpoint, Origin, save
 from immiscible_worker.codec import Batch, StagedBatch, decode_batch, stage
 from immiscible_worker.fingerprint import take_fingerprint
 from immiscible_worker.protocol import TrainConfig
+from immiscible_worker.sampler import save_pipeline
 from immiscible_worker.trainer import Trainer, configure_torch
 from orchestrator import CONFIG_HASH, RUN_ID, make_digit_batches
 
@@ -53,3 +55,10 @@ def make_origin(generation: int = 0) -> Origin:
 def write_checkpoint(root: Path, trainer: Trainer) -> Checkpoint:
     """A checkpoint of the trainer as it is, into an empty folder."""
     return save(root, trainer.state(), make_origin(), trainer.hyperparameters(), None, 9, print)
+
+
+def write_pipeline(trainer: Trainer, folder: Path) -> None:
+    """The pipeline folder of the trainer as it is."""
+    config, scheduler = trainer.config, trainer.objective.scheduler
+    files = pipeline_files(config, make_dataset(digits()[0]), scheduler, make_origin(), trainer.step, "5" * 64)
+    save_pipeline(trainer.ema_network(), scheduler, folder, config.dataset.image_scale, files)

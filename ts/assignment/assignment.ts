@@ -2,7 +2,7 @@
 
 /**
  * A batch as rows of numbers. An element means `data[row * dims + d] * scale + offset`.
- * Pixels come as int8 (pixel - 128; scale 1/127.5, offset 0.5/127.5, so that they span [-1, 1]); noise and float images as float32 (scale 1, offset 0).
+ * Pixels come as int8 (pixel - 128; scale s/127.5, offset s/255, so that they span [-s, s]; s is the data set's imageScale, 1 by default); noise and float images as float32 (scale 1, offset 0).
  */
 export interface Matrix {
   readonly data: Int8Array | Float32Array

@@ -8,6 +8,7 @@ import { linear, linearBytes } from './linear.ts'
 import { loadModule } from './module.ts'
 import { nearest, nearestBytes } from './nearest.ts'
 import { negated } from './negated.ts'
+import { persistent } from './persistent.ts'
 import { quantized, quantizedBytes } from './quantized.ts'
 import { fromStep } from './start-step.ts'
 import { withinLabel } from './within-label.ts'
@@ -66,6 +67,13 @@ const ROWS: { readonly [K in Kind]: Row<K> } = {
     source: PAPER_2,
     create: (config) => nearest(config),
     bytes: (config, dims) => nearestBytes(config.poolSize, dims, config),
+  },
+  persistent: {
+    summary: 'noise that stays with its image from epoch to epoch, swapped by quantized: the gain of a far larger pool',
+    options: ['poolSize', 'within', 'startStep', 'tolerance', 'noisesPerImage', 'refreshShare'],
+    source: 'LOOM-CFM, arXiv 2603.15279',
+    create: (config) => persistent(config, quantized(config)),
+    bytes: ({ poolSize }, dims) => quantizedBytes(poolSize, dims),
   },
 }
 

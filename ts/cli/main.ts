@@ -37,6 +37,7 @@ program
   .description('train a model into a new run folder')
   .option('--config <file>', 'config as JSON; flags below win over it')
   .option('--dataset <kind>', 'data set')
+  .option('--image-scale <factor>', 'multiplies the images, not the noise', number)
   .option('--assignment <name>', 'strategy or preset, see `immiscible strategies`, or the path of a module')
   .option('--pool-size <images>', 'images over which an assignment is solved', integer)
   .option('--global-batch-size <images>', 'images per optimiser step, over all devices', integer)
@@ -68,13 +69,15 @@ program
 program
   .command('sample')
   .description('draw a grid of images from a finished run')
-  .argument('<run>', 'run folder')
+  .argument('<run>', 'run folder, or a pipeline folder')
   .option('--num-images <images>', 'how many', integer)
   .option('--num-inference-steps <steps>', 'DDIM steps', integer)
-  .option('--seed <seed>', 'seed of the starting noise', integer, 0)
+  .option('--eta <eta>', 'fresh noise at each step: 0 is DDIM, 1 is DDPM', number)
+  .option('--seed <seed>', 'seed of the noise', integer, 0)
   .option('--output <file>', 'PNG to write', 'samples.png')
   .action(async (runFolder: string, { output, ...flags }: { output: string; seed: number }) => {
-    print(await sampleRun(runFolder, output, { ...flags, onSetup: log }))
+    const onWarning = (message: string, code: string): void => log(`warning ${code}: ${message}`)
+    print(await sampleRun(runFolder, output, { ...flags, onWarning, onSetup: log }))
   })
 
 program
@@ -107,6 +110,7 @@ try {
 interface TrainFlags {
   config?: string
   dataset?: string
+  imageScale?: number
   assignment?: string
   poolSize?: number
   globalBatchSize?: number
@@ -119,7 +123,7 @@ interface TrainFlags {
 
 /** Flags over file. Names stay unchecked here: the schema knows them, and says what it expected. */
 function toInput(flags: TrainFlags): TrainInput {
-  const { config: file, dataset, assignment, poolSize, learningRate, device, ...top } = flags
+  const { config: file, dataset, imageScale, assignment, poolSize, learningRate, device, ...top } = flags
   const config = file === undefined ? {} : readConfig(file)
   const section = (name: string, values: Record<string, unknown>): Record<string, unknown> => {
     const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
@@ -136,7 +140,7 @@ function toInput(flags: TrainFlags): TrainInput {
   }
   return {
     ...config,
-    ...section('dataset', { kind: dataset }),
+    ...section('dataset', { kind: dataset, imageScale }),
     ...section('assignment', {
       kind: assignment ?? (poolSize === undefined || config['assignment'] !== undefined ? undefined : 'quantized'),
       poolSize,

@@ -40,11 +40,11 @@ interface Draft {
 
 /**
  * Wraps the solving of pools: each gets its tables, when the epoch that wrote them is complete. A complete table is written to
- * `folder` as `epoch-E.keys`: SHA-256 of the keys (32 bytes), then the keys (little-endian). Where the file is absent or torn, the epoch before is solved again.
+ * `folder` (where there is one) as `epoch-E.keys`: SHA-256 of the keys (32 bytes), then the keys (little-endian). Where the file is absent or torn, the epoch before is solved again.
  */
 export function keepNoise<T>(
   { numImages, poolsPerEpoch, noisesPerImage, epochsKept, width }: KeptNoiseLayout,
-  folder: string,
+  folder: string | undefined,
   solve: (pool: number, tables: PoolTables) => Promise<T>,
 ): (pool: number) => Promise<T> {
   const complete = new Map<number, Promise<KeyTable>>()
@@ -121,6 +121,7 @@ export function keepNoise<T>(
   }
 
   async function readTable(epoch: number): Promise<KeyTable | undefined> {
+    if (folder === undefined) return undefined
     const bytes = await readFile(join(folder, `epoch-${epoch}.keys`)).catch(() => undefined)
     if (bytes?.byteLength !== HASH_BYTES + numKeys * BigUint64Array.BYTES_PER_ELEMENT) return undefined
     const payload = bytes.subarray(HASH_BYTES)
@@ -131,6 +132,7 @@ export function keepNoise<T>(
   }
 
   async function writeTable(epoch: number, keys: KeyTable): Promise<void> {
+    if (folder === undefined) return
     const payload = Buffer.from(new Uint8Array(keys.buffer)) // a copy: shared memory is neither hashed nor written
     await mkdir(folder, { recursive: true })
     const path = join(folder, `epoch-${epoch}.keys`)

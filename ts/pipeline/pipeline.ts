@@ -1,14 +1,17 @@
 /** Prepares batches ahead of the worker: batch(step) for whoever asks next, computed in threads while the worker trains. */
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
 import type { AssignmentStrategy } from '../assignment/assignment.ts'
 import type { Dataset } from '../dataset/dataset.ts'
+import { loadStrategy } from '../assignment/table.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import { prepareAhead } from './ahead.ts'
+import { keepNoise, type PoolTables } from './kept-noise.ts'
 import { createPoolSource, poolLayout, type Batch } from './source.ts'
-import type { ThreadAnswer } from './thread.ts'
+import type { ThreadAnswer, ThreadRequest } from './thread.ts'
 
 /** More pools than this ahead of the worker, or than two for each thread, buy nothing, whatever the budget. */
 const MAX_POOLS_AHEAD = 8
@@ -26,19 +29,25 @@ export interface Pipeline extends AsyncDisposable {
 }
 
 export interface PipelineOptions {
+  /** Where tables of kept noise are cached; without it they are computed again after a start. */
+  readonly folder?: string
   /** Runs on the calling thread, since an object cannot cross to another; the built-in strategies run in `pipeline.threads` threads. */
   readonly strategy?: AssignmentStrategy | undefined
   /** The module that each thread runs, instead of thread.ts: for tests of threads that go wrong. */
   readonly threadModule?: URL
 }
 
-export function openPipeline(config: TrainConfig, dataset: Dataset, { strategy, threadModule = THREAD }: PipelineOptions = {}): Pipeline {
+export function openPipeline(
+  config: TrainConfig,
+  dataset: Dataset,
+  { folder, strategy, threadModule = THREAD }: PipelineOptions = {},
+): Pipeline {
   const { batchesPerPool } = poolLayout(config, dataset)
   const solver = strategy ? solveHere(config, dataset, strategy) : solveInThreads(config, batchesPerPool, threadModule)
   const ahead = prepareAhead({
     capacity: 1 + poolsAhead(config, dataset),
     lastPool: Math.ceil(config.maxTrainSteps / batchesPerPool) - 1,
-    solve: solver.solve,
+    solve: withKeptNoise(config, dataset, strategy, folder, solver),
   })
   const handedOut = new Map<number, { readonly released: Set<number>; batches?: readonly Batch[] }>()
 
@@ -72,18 +81,46 @@ export function poolsAhead(config: TrainConfig, dataset: Dataset): number {
 }
 
 interface Solver {
-  solve(index: number): Promise<Batch[]>
+  solve(index: number, tables?: PoolTables): Promise<Batch[]>
   close(): Promise<void>
+}
+
+/** Solves by way of the noise tables where the strategy keeps noise, which only the strategy itself knows. */
+function withKeptNoise(
+  config: TrainConfig,
+  dataset: Dataset,
+  ownStrategy: AssignmentStrategy | undefined,
+  folder: string | undefined,
+  solver: Solver,
+): (index: number) => Promise<Batch[]> {
+  async function choose(): Promise<(index: number) => Promise<Batch[]>> {
+    const { keptNoise } = ownStrategy ?? (await loadStrategy(config.assignment))
+    if (!keptNoise) return solver.solve
+    const { poolSize } = config.assignment
+    const poolsPerEpoch = Math.floor(dataset.numImages / poolSize)
+    const stepsPerEpoch = (poolsPerEpoch * poolSize) / config.globalBatchSize
+    const stepsBack = (config.checkpoint.totalLimit + 1) * config.checkpoint.everySteps
+    const layout = {
+      numImages: dataset.numImages,
+      poolsPerEpoch,
+      noisesPerImage: keptNoise.noisesPerImage,
+      epochsKept: Math.ceil(stepsBack / stepsPerEpoch),
+      width: numThreads(config),
+    }
+    return keepNoise(layout, folder && join(folder, 'noise-keys'), solver.solve)
+  }
+  let chosen: ReturnType<typeof choose> | undefined
+  return async (index) => (await (chosen ??= choose()))(index)
 }
 
 function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentStrategy): Solver {
   const source = createPoolSource(config, dataset, strategy, threadKernel())
   return {
-    solve: (index) =>
+    solve: (index, tables) =>
       new Promise((resolve, reject) => {
         setImmediate(() => {
           try {
-            resolve(source.pool(index))
+            resolve(source.pool(index, tables))
           } catch (error) {
             reject(error)
           }
@@ -97,9 +134,9 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
 function solveInThreads(config: TrainConfig, batchesPerPool: number, module: URL): Solver {
   const threads = Array.from({ length: numThreads(config) }, () => startThread(config, batchesPerPool, module))
   return {
-    solve(index) {
+    solve(index, tables) {
       const thread = threads.reduce((least, other) => (other.numWaiting() < least.numWaiting() ? other : least))
-      return thread.solve(index)
+      return thread.solve(index, tables)
     },
     async close() {
       await Promise.all(threads.map((thread) => thread.close()))
@@ -155,12 +192,12 @@ function startThread(config: TrainConfig, batchesPerPool: number, module: URL): 
 
   return {
     numWaiting: () => waiting.size,
-    solve(index) {
+    solve(index, tables) {
       if (failure) return Promise.reject(failure)
       const answer = Promise.withResolvers<Batch[]>()
       waiting.set(index, answer)
       if (waiting.size === 1) watch()
-      thread.postMessage(index)
+      thread.postMessage({ index, tables } satisfies ThreadRequest)
       return answer.promise
     },
     async close() {

@@ -98,6 +98,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
   const directions = datasetDirections(dataset, config.dataset.horizontalFlip)
+  const { imageScale } = config.dataset
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
@@ -169,7 +170,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
       const drawn = performance.now()
       const packed = arena.array(Int8Array, pixels.length)
       kernel.packPixels(pixels, packed)
-      const images: Matrix = { data: packed, rows: poolSize, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
+      const images: Matrix = { data: packed, rows: poolSize, dims, scale: imageScale / 127.5, offset: (0.5 * imageScale) / 127.5 }
       const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
       const solution = solvePool(strategy, poolContext, images, candidates)
       if (tables) keepAssigned(poolContext, tables, keys, solution.noiseIndex)

@@ -4,7 +4,14 @@ import type { TrainConfig } from '../../protocol/index.ts'
 import { loadStrategy } from '../assignment/table.ts'
 import { loadDataset } from '../dataset/table.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
+import type { PoolTables } from './kept-noise.ts'
 import { createPoolSource, type Batch } from './source.ts'
+
+export interface ThreadRequest {
+  readonly index: number
+  /** In shared memory: written here, read by all. */
+  readonly tables: PoolTables | undefined
+}
 
 export interface ThreadAnswer {
   readonly index: number
@@ -17,8 +24,8 @@ if (!port) throw new Error('ts/pipeline/thread.ts runs as a worker thread only')
 const config = workerData as TrainConfig
 const source = createPoolSource(config, loadDataset(config.dataset), await loadStrategy(config.assignment), threadKernel())
 
-port.on('message', (index: number) => {
-  const batches = source.pool(index)
+port.on('message', ({ index, tables }: ThreadRequest) => {
+  const batches = source.pool(index, tables)
   const buffers = new Set(batches.flatMap(({ tensors }) => tensors.map(({ data }) => data.buffer)))
   port.postMessage({ index, batches } satisfies ThreadAnswer, [...buffers])
 })

@@ -13,7 +13,7 @@ import type { Channel } from './channel.ts'
 import { decodeEvent, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
 
 /** A batch as the wire needs it. */
-export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages'> {
+export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages' | 'telemetry'> {
   readonly tensors: readonly WireTensor[]
 }
 
@@ -152,11 +152,11 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     isFeeding = true
     options
       .batch(step)
-      .then(async ({ epoch, numImages, tensors }) => {
+      .then(async ({ epoch, numImages, tensors, telemetry }) => {
         if (isClosed || isStopping) return
         credits--
         nextStep = step + 1
-        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec) }
+        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
         sentAt.set(step, performance.now())
         await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
       })

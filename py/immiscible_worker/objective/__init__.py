@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-
-import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from ..protocol import DdimObjective
 from . import ddim
-from .ddim import LossResult
+from .contract import Expectation, LossResult, Objective
 
-Loss = Callable[[Callable[..., Any], torch.Tensor, torch.Tensor, torch.Tensor, DDIMScheduler], LossResult]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A loss with the schedule that it trains for and is sampled with."""
-
-    loss: Loss
-    scheduler: DDIMScheduler
+__all__ = ["Expectation", "LossResult", "Objective", "build_objective"]
 
 
-def build_objective(config: DdimObjective) -> Objective:
-    """The objective that a config names."""
-    build_scheduler, loss = _OBJECTIVES[type(config)]
-    return Objective(loss, build_scheduler(config))
+def build_objective(config: DdimObjective, image_scale: float) -> Objective:
+    """The objective that a config names, for images in [-image_scale, image_scale]."""
+    return _OBJECTIVES[type(config)](config, image_scale)
 
 
-_OBJECTIVES: dict[type, tuple[Callable[[Any], DDIMScheduler], Loss]] = {
-    DdimObjective: (ddim.build_scheduler, ddim.loss),
-}
+_OBJECTIVES: dict[type, Callable[[Any, float], Objective]] = {DdimObjective: ddim.build}

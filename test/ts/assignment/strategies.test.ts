@@ -159,6 +159,6 @@ test("the stand-alone defaults are the protocol's", () => {
 
 test('a custom strategy is its object: its name alone makes none', () => {
   expect(() => createStrategy(sectionOf('custom', { name: 'mine' }))).toThrow(
-    /expected one of independent, linear, quantized, greedy, negated, nearest, got the custom strategy 'mine'/,
+    /expected one of independent, linear, quantized, greedy, negated, nearest, persistent, got the custom strategy 'mine'/,
   )
 })

@@ -57,7 +57,7 @@ async function live(mode: string, worker: object = {}, env: Record<string, strin
     batch: async (step): Promise<WireBatch> => {
       steps.push(step)
       askedAt[step] = performance.now()
-      return { step, epoch: 0, numImages: 8, tensors: [] }
+      return { step, epoch: 0, numImages: 8, tensors: [], telemetry: [] }
     },
     onEvent: (event) => void events.push(event),
     onDelivered: (step, wireMs) => void delivered.push({ step, wireMs, elapsedMs: performance.now() - askedAt[step] }),
@@ -113,7 +113,7 @@ test('a resumed worker gets batches from the step that it asks for', async () =>
 })
 
 test.each([
-  ['wrong-version', 'protocolVersion: expected 1, got 99'],
+  ['wrong-version', 'protocolVersion: expected 2, got 99'],
   ['wrong-config', 'configHash: expected hash, got another'],
   ['wrong-token', 'token: not the one this run gave out'],
 ])('%s is refused with both values, and the worker is told', async (mode, message) => {

@@ -1,0 +1,56 @@
+"""What is said though nothing failed: which samplers fit which training, and what imageScale does to the schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from example import make_config
+from immiscible_worker.notice import describe_scale, list_notices
+from immiscible_worker.objective import build_objective
+from immiscible_worker.objective.ddim import expect
+
+COUPLED: dict[str, Any] = {"kind": "quantized", "tolerance": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("sections", "codes"),
+    [
+        ({}, []),
+        ({"sampling": {"eta": 1}}, []),
+        ({"assignment": COUPLED}, []),
+        ({"assignment": COUPLED, "sampling": {"eta": 0.1}}, ["SAMPLER_COUPLED"]),
+        ({"assignment": {"kind": "custom", "name": "mine"}, "sampling": {"eta": 1}}, ["SAMPLER_COUPLED"]),
+        ({"dataset": {"imageScale": 0.5}}, ["IMAGE_SCALE"]),
+        (
+            {"dataset": {"imageScale": 4}, "assignment": COUPLED, "sampling": {"eta": 1}},
+            ["SAMPLER_COUPLED", "IMAGE_SCALE"],
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_and_nothing_else(sections: dict[str, Any], codes: list[str]) -> None:
+    config = make_config(**sections)
+    scheduler = build_objective(config.objective, config.dataset.image_scale).scheduler
+    assert [notice.code for notice in list_notices(config, scheduler)] == codes
+
+
+@pytest.mark.parametrize("image_scale", [0.5, 2.0, 4.0])
+def test_the_shift_that_is_said_is_the_shift_of_every_timestep(image_scale: float) -> None:
+    scheduler = build_objective(make_config().objective, image_scale).scheduler
+    uniforms = (torch.arange(1000, dtype=torch.float32).view(-1, 1) + 0.5) / 1000
+    shape = (1000, 1, 1, 1)
+    signal = expect(torch.full(shape, image_scale), torch.zeros(shape), uniforms, scheduler).calls[0]["sample"]
+    noise = expect(torch.zeros(shape), torch.ones(shape), uniforms, scheduler).calls[0]["sample"]
+    kept = scheduler.alphas_cumprod.view(shape)
+    shift = (signal**2 / noise**2).log() - (kept / (1 - kept)).log()
+    torch.testing.assert_close(shift, torch.full_like(shift, 2 * math.log(image_scale)), rtol=0, atol=2e-3)
+    text = describe_scale(image_scale, scheduler) or ""
+    assert f"shifts the log-SNR by {2 * math.log(image_scale):+.2f} at every timestep" in text
+    assert f"the SNR of the last one is {float(signal[-1] ** 2 / noise[-1] ** 2):.2g}, 4e-05 without it" in text
+
+
+def test_a_scale_of_one_says_nothing() -> None:
+    assert describe_scale(1.0, build_objective(make_config().objective, 1.0).scheduler) is None
