@@ -52,7 +52,8 @@ class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 class AssignedBatch:
     """One optimiser step's batch: B images of C channels, H rows, W columns, on the iterator's device.
 
-    images: float32 [B, C, H, W] in the model's scale, [-1, 1] times imageScale. noise: float32, same shape, row i assigned to image i.
+    images: float32 [B, C, H, W] in the model's scale, [-1, 1] times imageScale.
+    noise: float32, same shape, row i assigned to image i.
     labels: int64 [B], or None. uniforms: float32 [B, 3] in [0, 1): timestep, label dropout, flow time.
     metrics: what the assignment did and took, by name, such as `assignment/gain` and `timeline/assignMs`.
     """

@@ -13,7 +13,7 @@ from immiscible_worker.notice import describe_scale, list_notices
 from immiscible_worker.objective import build_objective
 from immiscible_worker.objective.ddim import expect
 
-COUPLED: dict[str, Any] = {"kind": "quantized", "tolerance": 0.001}
+COUPLED: dict[str, Any] = {"kind": "quantized", "within": "pool", "startStep": 0, "tolerance": 0.001}
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,13 @@ COUPLED: dict[str, Any] = {"kind": "quantized", "tolerance": 0.001}
         ({"sampling": {"eta": 1}}, []),
         ({"assignment": COUPLED}, []),
         ({"assignment": COUPLED, "sampling": {"eta": 0.1}}, ["SAMPLER_COUPLED"]),
-        ({"assignment": {"kind": "custom", "name": "mine"}, "sampling": {"eta": 1}}, ["SAMPLER_COUPLED"]),
+        (
+            {
+                "assignment": {"kind": "custom", "within": "pool", "startStep": 0, "name": "mine"},
+                "sampling": {"eta": 1},
+            },
+            ["SAMPLER_COUPLED"],
+        ),
         ({"dataset": {"imageScale": 0.5}}, ["IMAGE_SCALE"]),
         (
             {"dataset": {"imageScale": 4}, "assignment": COUPLED, "sampling": {"eta": 1}},

@@ -26,7 +26,10 @@ from immiscible_worker.sampler import sample
 from immiscible_worker.tool import run_tool
 from immiscible_worker.trainer import Trainer
 
-COUPLED: dict[str, Any] = {"kind": "quantized", "tolerance": 0.001}
+_ANY: dict[str, Any] = {"within": "pool", "startStep": 0}
+COUPLED: dict[str, Any] = {"kind": "quantized", "tolerance": 0.001, **_ANY}
+LINEAR: dict[str, Any] = {"kind": "linear", "metric": "l2", "precision": "float16", **_ANY}
+CUSTOM: dict[str, Any] = {"kind": "custom", "name": "mine", **_ANY}
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,7 @@ def test_a_perfect_network_gives_the_images_back_at_any_scale() -> None:
     assert sample(network, scheduler, 3, 20, seed=0, image_scale=4.0).abs().max() < 0.5
 
 
-@pytest.mark.parametrize("section", [COUPLED, {"kind": "linear"}, {"kind": "custom", "name": "mine"}])
+@pytest.mark.parametrize("section", [COUPLED, LINEAR, CUSTOM])
 def test_a_stochastic_sampler_of_a_coupled_pipeline_warns_wherever_it_lies(
     tmp_path: Path, tool: Tool, section: Any
 ) -> None:

@@ -182,7 +182,7 @@ def test_a_fault_in_the_objective_stops_the_worker_for_good_unless_the_gate_is_o
 
 
 def test_a_sampler_that_does_not_fit_and_a_schedule_that_moved_are_said_at_the_start(tmp_path: Path) -> None:
-    assignment = {"kind": "quantized", "tolerance": 0.001}
+    assignment = {"kind": "quantized", "within": "pool", "startStep": 0, "tolerance": 0.001}
     config = make_config(assignment=assignment, sampling={"eta": 0.5}, dataset={"imageScale": 2}, maxTrainSteps=1)
     with launch() as worker:
         worker.serve(greet(worker, config, tmp_path), make_digit_batches(config, IMAGES), 1)
