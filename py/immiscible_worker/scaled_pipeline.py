@@ -5,7 +5,7 @@ This file is copied as `pipeline.py` into the folder of a model with imageScale 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import DDIMPipeline, ImagePipelineOutput
@@ -30,15 +30,16 @@ class ScaledDDIMPipeline(DDIMPipeline):
         return_dict: bool = True,
     ) -> Any:
         """As `DDIMPipeline`. output_type: "pil", "np" (float [B, H, W, C] in [0, 1]) or "pt" ([B, C, H, W])."""
+        mixins = cast(Any, self)  # diffusers' decorators hide the types of what it inherits
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
         shape = (batch_size, self.unet.config.in_channels, height, width)
         images = randn_tensor(shape, generator=generator, device=self._execution_device, dtype=self.unet.dtype)
         self.scheduler.set_timesteps(num_inference_steps)
-        for timestep in self.progress_bar(self.scheduler.timesteps):
+        for timestep in mixins.progress_bar(self.scheduler.timesteps):
             predicted = self.unet(images, timestep).sample
             images = self.scheduler.step(predicted, timestep, images, eta=eta, generator=generator).prev_sample
-        images = (images / self.config.image_scale / 2 + 0.5).clamp(0, 1)
+        images = (images / mixins.config.image_scale / 2 + 0.5).clamp(0, 1)
         if output_type != "pt":
             images = images.cpu().permute(0, 2, 3, 1).numpy()
             if output_type == "pil":
