@@ -1,7 +1,7 @@
 /** `npm run bench`: the assignment against what people use, thread for thread in the same run; medians over repeats. --quick, --large, --json FILE. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { linearSumAssignment } from 'linear-sum-assignment'
@@ -12,6 +12,7 @@ import { quantized } from '../../ts/assignment/quantized.ts'
 import { createSimdKernel, bestSimdBuild } from '../../ts/kernel/simd/simd.ts'
 import type { LargeAnswer, LargeRequest } from './large.ts'
 import { draw, gainOf, type Scene } from './scenes.ts'
+import { describeCpu } from './cpu.ts'
 import { startCompetitors, type Competitors, type PythonRequest } from './python.ts'
 
 /** Competitors slower than this at one size are left out of the next. */
@@ -136,7 +137,7 @@ async function benchAssignment(competitors: Competitors, name: Scene, size: numb
     const exactMs = size <= 2048 ? median(() => kernel.linearSum(cost, size, columns), 3) : NaN
     const solveMs = median(() => {
       const shift = kernel.shortfalls(benefit, size, size, 0, rowMaxima, shortfall)
-      kernel.auctionShortfalls({ shortfall, rowMaxima, shift }, x, n, size, dims, TOLERANCE, columns)
+      kernel.auction({ shortfall, rowMaxima, shift }, x, n, size, dims, TOLERANCE, columns)
     })
     const wholeMs = median(() => {
       kernel.packPixels(pixels, x)
@@ -273,15 +274,4 @@ function median(work: () => unknown, times = repeats): number {
     return performance.now() - start
   }).toSorted((a, b) => a - b)
   return samples[times >> 1]
-}
-
-function describeCpu(): string {
-  const model = cpus()[0]?.model ?? 'unknown CPU'
-  try {
-    const text = readFileSync('/proc/cpuinfo', 'utf8')
-    const present = text.match(/^flags\s*:\s*(.*)$/m)?.[1]?.split(' ') ?? []
-    return [model, ...['avx2', 'avx_vnni', 'avx512_vnni'].filter((flag) => present.includes(flag))].join(' ')
-  } catch {
-    return `${model} ${process.arch}`
-  }
 }

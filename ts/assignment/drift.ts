@@ -35,12 +35,7 @@ export function measureDrift(
   let classSum = 0
   let numClassed = 0
   kernel.scope((arena) => {
-    const place = (values: Float32Array): Float32Array => {
-      const placed = arena.array(Float32Array, values.length)
-      placed.set(values)
-      return placed
-    }
-    const [principalRows, classRows] = [place(principal), place(classes)]
+    const [principalRows, classRows] = [arena.place(principal), arena.place(classes)]
     const rowIndex = arena.array(Int32Array, BLOCK)
     const out = arena.array(Float32Array, BLOCK)
     // The rows of a permutation are measured where they lie, since their order changes no sum; of candidates the chosen ones are gathered.

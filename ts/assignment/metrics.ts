@@ -1,7 +1,8 @@
 /** What an assignment did to a pool, in numbers. */
 import type { AssignmentMetrics } from '../../protocol/index.ts'
-import type { Arena, Kernel } from '../kernel/kernel.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import type { AssignmentStrategy, Matrix } from './assignment.ts'
+import { squaredNorms, toFloats } from './matrix.ts'
 
 /** Images whose numbers are unpacked to floats at a time. */
 const BLOCK_ROWS = 32
@@ -29,10 +30,9 @@ export function measure(
   kernel.scope((arena) => {
     const length = Math.min(BLOCK_ROWS, rows)
     const x = arena.array(Float32Array, length * dims)
-    const y = toFloats(noise, arena)
+    const y = toFloats(noise, kernel, arena)
     const [xx, xy] = [arena.array(Float32Array, length), arena.array(Float32Array, length)]
-    const yy = arena.array(Float32Array, noise.rows)
-    kernel.pairProducts(y, y, range(noise.rows), dims, yy)
+    const yy = squaredNorms(y, dims, kernel, arena)
     for (let first = 0; first < rows; first += length) {
       const end = Math.min(first + length, rows)
       unpackRows(images, first, end, x, kernel)
@@ -76,12 +76,6 @@ function unpackRows({ data, dims, scale, offset }: Matrix, first: number, end: n
   const rows = data.subarray(first * dims, end * dims)
   if (rows instanceof Int8Array) kernel.unpack(rows, scale, offset, out)
   else for (let at = 0; at < rows.length; at++) out[at] = rows[at] * scale + offset
-}
-
-/** The whole matrix in its own units: noise, which comes so. */
-function toFloats({ data, scale, offset }: Matrix, arena: Arena): Float32Array {
-  if (data instanceof Float32Array && scale === 1 && offset === 0) return arena.place(data)
-  return arena.array(Float32Array, data.length).map((_, at) => data[at] * scale + offset)
 }
 
 const range = (length: number): Int32Array => Int32Array.from({ length }, (_, row) => row)

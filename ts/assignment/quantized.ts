@@ -2,13 +2,11 @@
  * An assignment on integers: int8 images times 7-bit noise, solved by auction until a certified share of the gain is reached.
  * The sum of squared distances differs from minus twice the sum of inner products by a constant, so the cost is one integer matrix product.
  */
-import { ImmiscibleError } from '../errors.ts'
 import type { Arena, Kernel, Shortfalls } from '../kernel/kernel.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
-import type { AssignmentStrategy, Matrix } from './assignment.ts'
+import type { AssignmentStrategy } from './assignment.ts'
+import { packPair } from './matrix.ts'
 
-/** 132,104 * 128 * 127 is the last sum that int32 holds. */
-const MAX_DIMS = 132_104
 const DEFAULT_TOLERANCE = 0.001
 /** Images that are multiplied at a time. */
 const BLOCK_ROWS = 256
@@ -23,18 +21,10 @@ export function quantized({ tolerance = DEFAULT_TOLERANCE } = {}, kernel: Kernel
     candidatesPerImage: 1,
     assign(_pool, images, noise, noiseIndex) {
       const { rows: n, dims } = images
-      if (dims > MAX_DIMS) {
-        throw new ImmiscibleError(
-          'ASSIGNMENT',
-          `[assignment:quantized] images.dims: expected at most ${MAX_DIMS} (sums are int32), got ${dims}`,
-        )
-      }
       return kernel.scope((arena) => {
-        const y = arena.array(Uint8Array, n * dims)
-        kernel.packNoise(noise.data as Float32Array, y)
-        const x = packImages(images, kernel, arena)
+        const { x, y } = packPair('quantized', images, noise, kernel, arena)
         const shortfalls = multiply(x, y, n, dims, kernel, arena)
-        const { benefit, bound, identity } = kernel.auctionShortfalls(shortfalls, x, y, n, dims, tolerance, noiseIndex)
+        const { benefit, bound, identity } = kernel.auction(shortfalls, x, y, n, dims, tolerance, noiseIndex)
         return { dualGap: bound > identity ? (bound - benefit) / (bound - identity) : 0 }
       })
     },
@@ -44,14 +34,6 @@ export function quantized({ tolerance = DEFAULT_TOLERANCE } = {}, kernel: Kernel
 /** What it takes of a kernel's arena for n images of int8, in bytes: packed noise, shortfalls, and what is there only while rows are multiplied or bid. */
 export function quantizedBytes(n: number, dims: number): number {
   return n * dims + 2 * n ** 2 + n * (4 + 4 * Math.min(BLOCK_ROWS, n))
-}
-
-/** Float images (latents) are scaled by the largest magnitude of the pool; scale and offset change no assignment. */
-function packImages({ data }: Matrix, kernel: Kernel, arena: Arena): Int8Array {
-  if (data instanceof Int8Array) return arena.place(data)
-  const packed = arena.array(Int8Array, data.length)
-  kernel.packFloats(data, packed)
-  return packed
 }
 
 /** All products as shortfalls of one unit, the finest that holds them; a block of rows is compressed while it is in the caches. */

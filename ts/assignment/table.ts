@@ -117,5 +117,7 @@ export function withOptions(strategy: AssignmentStrategy, config: AssignmentConf
 export function strategyBytes(config: AssignmentConfig, dims: number): number {
   if (config.kind === 'custom' || config.kind === 'module') return 0
   const row = ROWS[config.kind] as Row<typeof config.kind>
-  return row.bytes(config, dims)
+  // Within labels the rows of a class are picked into matrices of their own.
+  const picked = 'within' in config && config.within === 'label' ? 5 * config.poolSize * dims : 0
+  return picked + row.bytes(config, dims)
 }

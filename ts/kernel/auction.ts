@@ -10,36 +10,16 @@ import type { AuctionResult, Shortfalls } from './kernel.ts'
 
 const FREE = -1
 const MOST = 2 ** 31 - 1
-/** Larger row spreads are shifted right until they fit, so that shortfall + price stays in int32: see `bidAll`. */
-const MAX_SPREAD = 2 ** 28
 const FIRST_EPSILON = 1 / 16
 const EPSILON_DIVISOR = 6
 /** A gap smaller than this share of the rows' spreads is not worth a phase: nearly identical images end here. */
 const FLOOR = 2 ** -20
 
-type Matrix = Int32Array | Uint16Array
-
-/** See `Kernel.auction`. Memory O(n^2). */
-export function auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult {
-  const rowMaxima = new Int32Array(n)
-  let largestSpread = 0
-  for (let row = 0; row < n; row++) {
-    const pairs = benefit.subarray(row * n, (row + 1) * n)
-    rowMaxima[row] = pairs.reduce((most, value) => Math.max(most, value))
-    largestSpread = Math.max(largestSpread, rowMaxima[row] - pairs.reduce((least, value) => Math.min(least, value)))
-  }
-  let shift = 0
-  while (largestSpread >= MAX_SPREAD * 2 ** shift) shift++
-  const shortfall = benefit.map((value, at) => (rowMaxima[Math.floor(at / n)] - value) >>> shift)
-  return solve(shortfall, n, rowMaxima, shift, tolerance, columnOfRow, (columns) => {
-    let sum = 0
-    for (let row = 0; row < n; row++) sum += benefit[row * n + columns[row]]
-    return sum
-  })
-}
-
-/** See `Kernel.auctionShortfalls`. */
-export function auctionShortfalls(
+/**
+ * See `Kernel.auction`. Prices start where they already prove identical images optimal; epsilon starts at 1/16 of the mean row spread, is divided by 6 after each phase, and is
+ * never below 1: at 0 ties would bid without end. Finer than n units it cannot see.
+ */
+export function auction(
   { shortfall, rowMaxima, shift }: Shortfalls,
   images: Int8Array,
   noise: Uint8Array,
@@ -48,26 +28,11 @@ export function auctionShortfalls(
   tolerance: number,
   columnOfRow: Int32Array,
 ): AuctionResult {
-  return solve(shortfall, n, rowMaxima, shift, tolerance, columnOfRow, (columns) => {
+  const benefitOf = (columns: Int32Array): number => {
     let sum = 0
     for (let row = 0; row < n; row++) sum += productOf(images, noise, row, columns[row], dims)
     return sum
-  })
-}
-
-/**
- * Prices start where they already prove identical images optimal; epsilon starts at 1/16 of the mean row spread, is divided by 6 after each phase, and is never below 1:
- * at 0 ties would bid without end. Finer than n units it cannot see.
- */
-function solve(
-  shortfall: Matrix,
-  n: number,
-  rowMaxima: Int32Array,
-  shift: number,
-  tolerance: number,
-  columnOfRow: Int32Array,
-  benefitOf: (columnOfRow: Int32Array) => number,
-): AuctionResult {
+  }
   const unit = 2 ** shift
   const spread = meanSpread(shortfall, n)
   const floor = FLOOR * spread * n * unit
@@ -97,7 +62,7 @@ function solve(
 }
 
 /** The mean over rows of the largest shortfall. */
-function meanSpread(shortfall: Matrix, n: number): number {
+function meanSpread(shortfall: Uint16Array, n: number): number {
   let sum = 0
   for (let row = 0; row < n; row++) {
     let most = 0
@@ -108,7 +73,7 @@ function meanSpread(shortfall: Matrix, n: number): number {
 }
 
 /** The least prices at which no column is worth more to any row than to the others; all moved alike. */
-function firstPrices(shortfall: Matrix, n: number): Int32Array {
+function firstPrices(shortfall: Uint16Array, n: number): Int32Array {
   const prices = new Int32Array(n).fill(-MOST)
   for (let row = 0; row < n; row++) {
     for (let column = 0; column < n; column++) prices[column] = Math.max(prices[column], -shortfall[row * n + column])
@@ -124,23 +89,33 @@ function moveToZero(price: Int32Array): void {
 }
 
 /**
- * One phase: all columns are free, all prices stay; each row in turn bids for its best column, the row that it displaces bids next, until nobody is displaced.
- * A bid raises the price by what the best column is better than the second best, plus epsilon; ties go to the lowest column.
+ * One phase: all columns are free, all prices stay; each row in turn bids for its best column, the row that it displaces bids next, until nobody is displaced or no bid is left;
+ * answers how many are left. A bid raises the price by what the best column is better than the second best, plus epsilon; ties go to the lowest column.
  *
- * Nothing leaves int32: let C < MAX_SPREAD bound the rows' spreads (and epsilon). A price after a bid is at most any other price + C + epsilon, and some column
- * keeps its first price until the phase ends. So prices begin a phase within 2 C of each other, stay under 4 C, and shortfall + price <= 5 C < 2^31.
+ * Nothing leaves int32: a shortfall is at most C = 65,535, and epsilon less. A price after a bid is at most any other price + C + epsilon, and some column
+ * keeps its first price until the phase ends. So prices begin a phase within 2 C of each other, stay under 4 C, and shortfall + price <= 5 C.
  */
-function bidAll(shortfall: Matrix, n: number, epsilon: number, price: Int32Array, columnOfRow: Int32Array, rowOfColumn: Int32Array): void {
+export function bidAll(
+  shortfall: Uint16Array,
+  n: number,
+  epsilon: number,
+  price: Int32Array,
+  columnOfRow: Int32Array,
+  rowOfColumn: Int32Array,
+  bidsLeft = Infinity,
+): number {
   rowOfColumn.fill(FREE)
   for (let first = 0; first < n; first++) {
     let bidder = first
     while (bidder !== FREE) {
+      if (bidsLeft === 0) return 0
+      bidsLeft--
       const offset = bidder * n
       let best = MOST
       let second = MOST
       let bestColumn = 0
       for (let column = 0; column < n; column++) {
-        const total = (shortfall[offset + column] + price[column]) | 0
+        const total = shortfall[offset + column] + price[column]
         if (total >= second) continue
         if (total < best) {
           second = best
@@ -156,17 +131,18 @@ function bidAll(shortfall: Matrix, n: number, epsilon: number, price: Int32Array
     }
   }
   moveToZero(price)
+  return bidsLeft
 }
 
 /**
  * Weak duality: for any prices, no assignment has less shortfall in all than the sum over rows of min(shortfall + price) minus the sum of prices. In units of 2^shift, of shortfalls
  * that are rounded down: a bound on the true ones as well. Exact in float64.
  */
-function leastShortfall(shortfall: Matrix, n: number, price: Int32Array): number {
+function leastShortfall(shortfall: Uint16Array, n: number, price: Int32Array): number {
   let sum = 0
   for (let row = 0; row < n; row++) {
     let least = MOST
-    for (let column = 0; column < n; column++) least = Math.min(least, (shortfall[row * n + column] + price[column]) | 0)
+    for (let column = 0; column < n; column++) least = Math.min(least, shortfall[row * n + column] + price[column])
     sum += least - price[row]
   }
   return sum

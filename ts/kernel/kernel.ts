@@ -67,15 +67,11 @@ export interface Kernel {
   /** out[i] = x_i . y_(yIndex[i]) in float32: the products of given pairs of rows. */
   pairProducts(x: Float32Array, y: Float32Array, yIndex: Int32Array, dims: number, out: Float32Array): void
   /**
-   * Maximises the sum of `benefit` (n x n) by a forward auction with epsilon scaling until bound - benefit <= tolerance * (benefit - identity benefit), or
-   * as close as its integers allow. Cold start; never worse than the identity. Any int32 values will do.
+   * Maximises the sum of images_i . noise_columnOfRow[i] (n x dims each), of whose products it sees only the shortfalls (2 n^2 bytes), by a forward auction with epsilon scaling, until
+   * bound - benefit <= tolerance * (benefit - identity benefit), or as close as its units allow. Cold start; never worse than the identity. A shift makes shortfalls smaller than they
+   * are, never larger, so the bound holds for the true ones; and what is reached is the sum of the true products, multiplied again in integers. The gap is a certificate, however coarse the shift.
    */
-  auction(benefit: Int32Array, n: number, tolerance: number, columnOfRow: Int32Array): AuctionResult
-  /**
-   * As `auction`, of images times noise (n x dims each), of which it sees only the shortfalls: 2 n^2 bytes. A shift makes shortfalls smaller than they are, never larger, so the bound
-   * holds for the true ones; and what is reached is the sum of the true products, multiplied again in integers. The gap between them is a certificate, however coarse the shift.
-   */
-  auctionShortfalls(
+  auction(
     benefit: Shortfalls,
     images: Int8Array,
     noise: Uint8Array,

@@ -1,5 +1,5 @@
 /** The kernels in plain TypeScript, gathered behind the `Kernel` interface. */
-import { auction, auctionShortfalls } from './auction.ts'
+import { auction } from './auction.ts'
 import { benefitInt8, shortfalls } from './benefit.ts'
 import { costFloat32, pairProducts } from './cost.ts'
 import { toFloat16 } from './half.ts'
@@ -22,6 +22,5 @@ export const plainKernel: Kernel = {
   costFloat32,
   pairProducts,
   auction,
-  auctionShortfalls,
   linearSum,
 }

@@ -25,11 +25,11 @@ function spied(images: Float32Array, noise: Float32Array, dims = DIMS) {
   let seen: { shortfalls: Shortfalls; benefit: Int32Array } | undefined
   const spy: Kernel = {
     ...kernel,
-    auctionShortfalls(shortfalls, x, y, n, _dims, tolerance, columnOfRow) {
+    auction(shortfalls, x, y, n, _dims, tolerance, columnOfRow) {
       const benefit = new Int32Array(n * n)
       kernel.benefitInt8(x, y, n, n, dims, benefit)
       seen = { shortfalls: { ...shortfalls, rowMaxima: shortfalls.rowMaxima.slice(), shortfall: shortfalls.shortfall.slice() }, benefit }
-      return kernel.auctionShortfalls(shortfalls, x, y, n, dims, tolerance, columnOfRow)
+      return kernel.auction(shortfalls, x, y, n, dims, tolerance, columnOfRow)
     },
   }
   const assigned = assign(quantized({}, spy), { images, noise, dims })

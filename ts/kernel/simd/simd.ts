@@ -1,6 +1,6 @@
 /** The kernels in WASM SIMD: the signatures and the bits of the plain ones (assembly/ holds the sources, `npm run kernels` compiles them). */
 import { readFileSync } from 'node:fs'
-import type { Arena, ArrayType, AuctionResult, Kernel, NumberArray } from '../kernel.ts'
+import type { Arena, ArrayType, Kernel, NumberArray } from '../kernel.ts'
 
 const PAGE_BYTES = 65_536
 const MAX_PAGES = 65_536
@@ -23,8 +23,7 @@ interface Exports {
   costFloat32(images: number, noise: number, n: number, dims: number, out: number): void
   pairProducts(x: number, y: number, yIndex: number, numRows: number, dims: number, out: number): void
   linearSum(cost: number, isInt: number, n: number, columnOfRow: number, scratch: number): number
-  auction(benefit: number, n: number, tolerance: number, columnOfRow: number, scratch: number, answer: number): number
-  auctionShortfalls(
+  auction(
     shortfall: number,
     rowMaxima: number,
     shift: number,
@@ -129,15 +128,6 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     return answer
   }
 
-  function runAuction(n: number, columnOfRow: Int32Array, work: (columnOfRow: number, answer: number) => number): AuctionResult {
-    return scope(() => {
-      const answer = reserve(16)
-      const benefit = into(columnOfRow, n * 4, (at) => work(at, answer))
-      const [bound, identity] = new Float64Array(buffer, answer, 2)
-      return { benefit, bound, identity }
-    })
-  }
-
   return {
     scope,
     normal: (seed, stream, keys, dims, out) =>
@@ -176,17 +166,20 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
       scope(() => into(out, n * n * 4, (at) => wasm.costFloat32(place(images), place(noise), n, dims, at))),
     pairProducts: (x, y, yIndex, dims, out) =>
       scope(() => into(out, yIndex.length * 4, (at) => wasm.pairProducts(place(x), place(y), place(yIndex), yIndex.length, dims, at))),
-    auction: (benefit, n, tolerance, columnOfRow) =>
-      runAuction(n, columnOfRow, (at, answer) => wasm.auction(place(benefit), n, tolerance, at, reserve(4 * n * n + 18 * n), answer)),
-    auctionShortfalls: ({ shortfall, rowMaxima, shift }, images, noise, n, dims, tolerance, columnOfRow) =>
-      runAuction(n, columnOfRow, (at, answer) => {
+    auction: ({ shortfall, rowMaxima, shift }, images, noise, n, dims, tolerance, columnOfRow) =>
+      scope(() => {
+        const answer = reserve(16)
         const matrix = [place(shortfall), place(rowMaxima), shift] as const
-        return wasm.auctionShortfalls(...matrix, place(images), place(noise), n, dims, tolerance, at, reserve(14 * n), answer)
+        const benefit = into(columnOfRow, n * 4, (at) =>
+          wasm.auction(...matrix, place(images), place(noise), n, dims, tolerance, at, reserve(14 * n), answer),
+        )
+        const [bound, identity] = new Float64Array(buffer, answer, 2)
+        return { benefit, bound, identity }
       }),
     linearSum: (cost, n, columnOfRow) =>
       scope(() => {
         const even = n + (n % 2)
-        const scratch = reserve(5 * even * 8 + 5 * (even + 2) * 4 + (n + 3) * (n + 7) * 2)
+        const scratch = reserve(4 * even * 8 + 5 * (even + 2) * 4 + 22 * n + 2 * n * n)
         const isInt = cost instanceof Int32Array ? 1 : 0
         const failed = into(columnOfRow, n * 4, (at) => wasm.linearSum(place(cost), isInt, n, at, scratch))
         if (failed) throw new RangeError(`expected finite costs, got ${cost.find((value) => !Number.isFinite(value))}`)

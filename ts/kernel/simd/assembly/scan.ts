@@ -1,11 +1,11 @@
 /**
- * One row of an auction: its least sums of shortfall and price. Four columns at once in int32, eight in uint16. T: the type of a shortfall, i32 or u16.
+ * One row of an auction: its least sums of shortfall (uint16) and price (int32). Eight columns at once in uint16 where that is enough, else four in int32.
  */
 import { least } from './lanes'
 
 const SATURATED: i32 = 0xffff
 
-/** Of uint16 shortfalls: the prices, at most 65,535. Sums of both that saturate below that are the true ones; a scan that needs a larger one is done again in int32. */
+/** The prices as uint16, at most 65,535. Sums of both that saturate below that are the true ones; a scan that needs a larger one is done again in int32. */
 let shortPrice: usize = 0
 
 /** What a scan of a row found. */
@@ -19,19 +19,18 @@ export function placeShortPrices(at: usize): void {
 
 /** Four shortfalls as int32. */
 @inline
-export function loadFour<T>(row: usize, j: i32): v128 {
-  if (sizeof<T>() === 2) return v128.load16x4_u(row + ((<usize>j) << 1))
-  return v128.load(row + ((<usize>j) << 2))
+export function loadFour(row: usize, j: i32): v128 {
+  return v128.load16x4_u(row + ((<usize>j) << 1))
 }
 
 @inline
-export function loadOne<T>(row: usize, j: i32): i32 {
-  return <i32>load<T>(row + <usize>j * sizeof<T>())
+export function loadOne(row: usize, j: i32): i32 {
+  return <i32>load<u16>(row + ((<usize>j) << 1))
 }
 
 @inline
-export function rowOf<T>(shortfall: usize, i: i32, n: i32): usize {
-  return shortfall + <usize>i * n * sizeof<T>()
+export function rowOf(shortfall: usize, i: i32, n: i32): usize {
+  return shortfall + ((<usize>i * n) << 1)
 }
 
 @inline
@@ -42,18 +41,18 @@ export function setPrice(price: usize, j: i32, value: i32): void {
 
 /** The least sum goes to `best`, its column (of equals the lowest) to `bestColumn`, the second least to `second`. */
 @inline
-export function scan<T>(row: usize, n: i32, price: usize): void {
-  if (sizeof<T>() === 4 || !scanShort(row, n)) scanWide<T>(row, n, price)
+export function scan(row: usize, n: i32, price: usize): void {
+  if (!scanShort(row, n)) scanWide(row, n, price)
 }
 
 @inline
-export function leastTotal<T>(row: usize, n: i32, price: usize): i32 {
-  const lowest = sizeof<T>() === 4 ? SATURATED : leastTotalShort(row, n)
-  return lowest === SATURATED ? leastWide<T>(row, n, price) : lowest
+export function leastTotal(row: usize, n: i32, price: usize): i32 {
+  const lowest = leastTotalShort(row, n)
+  return lowest === SATURATED ? leastWide(row, n, price) : lowest
 }
 
 @inline
-function scanWide<T>(row: usize, n: i32, price: usize): void {
+function scanWide(row: usize, n: i32, price: usize): void {
   const whole = n & ~3
   const four = i32x4.splat(4)
   let bests = i32x4.splat(i32.MAX_VALUE)
@@ -61,7 +60,7 @@ function scanWide<T>(row: usize, n: i32, price: usize): void {
   let bestColumns = i32x4.splat(0)
   let columns = i32x4(0, 1, 2, 3)
   for (let j = 0; j < whole; j += 4) {
-    const total = i32x4.add(loadFour<T>(row, j), v128.load(price + ((<usize>j) << 2)))
+    const total = i32x4.add(loadFour(row, j), v128.load(price + ((<usize>j) << 2)))
     const isBetter = i32x4.lt_s(total, bests)
     seconds = i32x4.min_s(seconds, i32x4.max_s(total, bests))
     bests = i32x4.min_s(bests, total)
@@ -75,7 +74,7 @@ function scanWide<T>(row: usize, n: i32, price: usize): void {
   const isWinner = v128.and(isBest, i32x4.eq(bestColumns, i32x4.splat(bestColumn)))
   second = least(v128.bitselect(seconds, bests, isWinner))
   for (let j = whole; j < n; j++) {
-    const total = loadOne<T>(row, j) + load<i32>(price + ((<usize>j) << 2))
+    const total = loadOne(row, j) + load<i32>(price + ((<usize>j) << 2))
     second = min(second, max(total, best))
     if (total < best) {
       best = total
@@ -107,7 +106,7 @@ function scanShort(row: usize, n: i32): bool {
   const isWinner = v128.and(isBest, i16x8.eq(bestColumns, i16x8.splat(<i16>bestColumn)))
   second = leastShort(v128.bitselect(seconds, bests, isWinner))
   for (let j = whole; j < n; j++) {
-    const total = loadOne<u16>(row, j) + loadOne<u16>(shortPrice, j)
+    const total = loadOne(row, j) + loadOne(shortPrice, j)
     second = min(second, max(total, best))
     if (total < best) {
       best = total
@@ -127,12 +126,12 @@ function leastShort(value: v128): i32 {
 }
 
 @inline
-function leastWide<T>(row: usize, n: i32, price: usize): i32 {
+function leastWide(row: usize, n: i32, price: usize): i32 {
   const whole = n & ~3
   let leasts = i32x4.splat(i32.MAX_VALUE)
-  for (let j = 0; j < whole; j += 4) leasts = i32x4.min_s(leasts, i32x4.add(loadFour<T>(row, j), v128.load(price + ((<usize>j) << 2))))
+  for (let j = 0; j < whole; j += 4) leasts = i32x4.min_s(leasts, i32x4.add(loadFour(row, j), v128.load(price + ((<usize>j) << 2))))
   let lowest = least(leasts)
-  for (let j = whole; j < n; j++) lowest = min(lowest, loadOne<T>(row, j) + load<i32>(price + ((<usize>j) << 2)))
+  for (let j = whole; j < n; j++) lowest = min(lowest, loadOne(row, j) + load<i32>(price + ((<usize>j) << 2)))
   return lowest
 }
 
@@ -145,6 +144,6 @@ function leastTotalShort(row: usize, n: i32): i32 {
     leasts = i16x8.min_u(leasts, i16x8.add_sat_u(v128.load(row + at), v128.load(shortPrice + at)))
   }
   let lowest = leastShort(leasts)
-  for (let j = whole; j < n; j++) lowest = min(lowest, loadOne<u16>(row, j) + loadOne<u16>(shortPrice, j))
+  for (let j = whole; j < n; j++) lowest = min(lowest, loadOne(row, j) + loadOne(shortPrice, j))
   return lowest
 }
