@@ -22,6 +22,8 @@ export interface PoolTables {
 }
 
 export interface KeptNoiseLayout {
+  /** Of the run and its data: a table of another is none. */
+  readonly identity: string
   readonly numImages: number
   readonly poolsPerEpoch: number
   /** Slots of each image and flip. Epoch e uses slot e mod noisesPerImage, so its table comes out of epoch e - noisesPerImage. */
@@ -40,10 +42,10 @@ interface Draft {
 
 /**
  * Wraps the solving of pools: each gets its tables, when the epoch that wrote them is complete. A complete table is written to
- * `folder` (where there is one) as `epoch-E.keys`: SHA-256 of the keys (32 bytes), then the keys (little-endian). Where the file is absent or torn, the epoch before is solved again.
+ * `folder` (where there is one) as `epoch-E.keys`: SHA-256 of identity and keys (32 bytes), then the keys (little-endian). Where the file is absent, torn or another run's, the epoch before is solved again.
  */
 export function keepNoise<T>(
-  { numImages, poolsPerEpoch, noisesPerImage, epochsKept, width }: KeptNoiseLayout,
+  { identity, numImages, poolsPerEpoch, noisesPerImage, epochsKept, width }: KeptNoiseLayout,
   folder: string | undefined,
   solve: (pool: number, tables: PoolTables) => Promise<T>,
 ): (pool: number) => Promise<T> {
@@ -125,7 +127,7 @@ export function keepNoise<T>(
     const bytes = await readFile(join(folder, `epoch-${epoch}.keys`)).catch(() => undefined)
     if (bytes?.byteLength !== HASH_BYTES + numKeys * BigUint64Array.BYTES_PER_ELEMENT) return undefined
     const payload = bytes.subarray(HASH_BYTES)
-    if (!sha256(payload).equals(bytes.subarray(0, HASH_BYTES))) return undefined
+    if (!hashOf(payload).equals(bytes.subarray(0, HASH_BYTES))) return undefined
     const keys = newTable()
     new Uint8Array(keys.buffer).set(payload)
     return keys
@@ -139,7 +141,7 @@ export function keepNoise<T>(
     const temporary = `${path}.tmp`
     const file = await open(temporary, 'w')
     try {
-      await file.writev([sha256(payload), payload])
+      await file.writev([hashOf(payload), payload])
       await file.sync()
     } finally {
       await file.close()
@@ -151,9 +153,9 @@ export function keepNoise<T>(
     }
   }
 
-  return run
-}
+  function hashOf(payload: Uint8Array): Buffer {
+    return createHash('sha256').update(identity).update(payload).digest()
+  }
 
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest()
+  return run
 }

@@ -2,10 +2,10 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { TrainConfig } from '../../protocol/index.ts'
+import { hashConfig, type TrainConfig } from '../../protocol/index.ts'
 import type { AssignmentStrategy } from '../assignment/assignment.ts'
-import type { Dataset } from '../dataset/dataset.ts'
 import { loadStrategy } from '../assignment/table.ts'
+import type { Dataset } from '../dataset/dataset.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import { prepareAhead } from './ahead.ts'
@@ -101,6 +101,7 @@ function withKeptNoise(
     const stepsPerEpoch = (poolsPerEpoch * poolSize) / config.globalBatchSize
     const stepsBack = (config.checkpoint.totalLimit + 1) * config.checkpoint.everySteps
     const layout = {
+      identity: `${hashConfig(config)} ${dataset.sha256}`,
       numImages: dataset.numImages,
       poolsPerEpoch,
       noisesPerImage: keptNoise.noisesPerImage,

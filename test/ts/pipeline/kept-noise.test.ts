@@ -41,7 +41,7 @@ function open({ dataset, strategy, batchSize, seed = 0, horizontalFlip = false, 
   const poolsPerEpoch = Math.floor(dataset.numImages / batchSize)
   const { noisesPerImage = 1 } = strategy.keptNoise ?? {}
   const solved: number[] = []
-  const layout = { numImages: dataset.numImages, poolsPerEpoch, noisesPerImage, epochsKept: 100, width: 2 }
+  const layout = { identity: `${config.seed}`, numImages: dataset.numImages, poolsPerEpoch, noisesPerImage, epochsKept: 100, width: 2 }
   const pool = keepNoise(layout, folder, async (index, tables) => {
     solved.push(index)
     await new Promise((resolve) => setImmediate(resolve))
@@ -180,12 +180,22 @@ test('a torn or foreign table is computed again, never used', async () => {
   expectSameTables(first.folder, pristine, 3)
 })
 
+test("another run's tables in the same folder are not used", async () => {
+  const scene = { ...SMALL, strategy: persistent({ noisesPerImage: 1 }, quantized({}, kernel)) }
+  const [first, other] = [open(scene), open({ ...scene, seed: 1 })]
+  for (let index = 0; index < 12; index++) await Promise.all([first.pool(index), other.pool(index)])
+  const expected = digest(await other.pool(11))
+  const inTheWrongFolder = open({ ...scene, seed: 1, folder: first.folder })
+  expect(digest(await inTheWrongFolder.pool(11))).toBe(expected)
+  expect(inTheWrongFolder.solved.length).toBeGreaterThan(3)
+})
+
 test('old tables are removed', async () => {
   const dataset = mixture(16, 16, 7)
   const folder = newFolder()
   const strategy = persistent({ noisesPerImage: 1 }, quantized({}, kernel))
   const source = createPoolSource(testConfig({ globalBatchSize: 16, assignment: { kind: 'custom', name: 'p' } }), dataset, strategy, kernel)
-  const layout = { numImages: 16, poolsPerEpoch: 1, noisesPerImage: 1, epochsKept: 3, width: 1 }
+  const layout = { identity: 'one', numImages: 16, poolsPerEpoch: 1, noisesPerImage: 1, epochsKept: 3, width: 1 }
   const pool = keepNoise(layout, folder, async (index, tables) => source.pool(index, tables))
   for (let index = 0; index <= 20; index++) await pool(index)
   expect(readdirSync(folder).length).toBeLessThanOrEqual(6)
@@ -194,7 +204,7 @@ test('old tables are removed', async () => {
 
 test('a failing pool fails whoever waits for its epoch, and may be tried again', async () => {
   let fails = true
-  const layout = { numImages: 4, poolsPerEpoch: 2, noisesPerImage: 1, epochsKept: 3, width: 1 }
+  const layout = { identity: 'one', numImages: 4, poolsPerEpoch: 2, noisesPerImage: 1, epochsKept: 3, width: 1 }
   const pool = keepNoise(layout, newFolder(), async (index) => {
     if (fails && index === 1) throw new Error('pool 1')
     return index
