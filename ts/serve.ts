@@ -8,7 +8,7 @@ import { ImmiscibleError } from './errors.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { claimFolder } from './report/run-folder.ts'
-import { flattenNumbers } from './report/telemetry.ts'
+import { batchTelemetry } from './report/telemetry.ts'
 import { openChannel } from './worker/channel.ts'
 import { openSession } from './worker/session.ts'
 
@@ -36,7 +36,9 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
   const stopped = Promise.withResolvers<void>()
   const ready = Promise.withResolvers<string>()
   ready.promise.catch(() => undefined) // the serving promise says it as well
-  signal?.addEventListener('abort', () => stopped.resolve(), { once: true })
+  const stop = (): void => stopped.resolve()
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop, { once: true })
 
   async function serve(): Promise<void> {
     const { config, dataset, strategy } = await prepare(input)
@@ -61,8 +63,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             startSeconds: Infinity, // a client comes when it likes
             async batch(step) {
               const batch = await pipeline.batch(step)
-              const { assignment, noiseMs, assignMs, measureMs } = batch
-              return { ...batch, telemetry: flattenNumbers({ assignment, timeline: { noiseMs, assignMs, measureMs } }) }
+              return { ...batch, telemetry: batchTelemetry(batch) }
             },
             onEvent(event) {
               if (event.kind === 'ready') onLog(`a client wants batches from step ${event.step} on`)
@@ -103,9 +104,9 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
     }
   }
 
-  const promise = serve()
+  const promise = serve().finally(() => signal?.removeEventListener('abort', stop))
   promise.catch(ready.reject)
-  return Object.assign(promise, { folder: ready.promise, stop: () => stopped.resolve() })
+  return Object.assign(promise, { folder: ready.promise, stop })
 }
 
 /** A batch that cannot be made is the end of serving; what a client does wrong is the end of that client. */

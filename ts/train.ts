@@ -18,7 +18,7 @@ import { openPipeline } from './pipeline/pipeline.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
-import { flattenNumbers } from './report/telemetry.ts'
+import { batchTelemetry } from './report/telemetry.ts'
 import { prepareStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
@@ -38,7 +38,7 @@ export interface TrainResult {
   readonly runFolder: string
   /** Optimiser updates applied. */
   readonly step: number
-  /** A folder that DDIMPipeline.from_pretrained loads. */
+  /** A folder that diffusers loads; its README.md says how (DDIMPipeline.from_pretrained, unless imageScale is not 1). */
   readonly pipelineFolder: string
   readonly checkpointFolder: string
   /** SHA-256 (hex) of weights, optimiser and EMA, tensor by tensor. */
@@ -150,9 +150,8 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
         async batch(step) {
           const batch = await pipeline.batch(step)
           report.prepared(batch)
-          const { assignment, noiseMs, assignMs, measureMs } = batch
           const isTracked = config.tracking.reportTo.length > 0
-          return { ...batch, telemetry: isTracked ? flattenNumbers({ assignment, timeline: { noiseMs, assignMs, measureMs } }) : [] }
+          return { ...batch, telemetry: isTracked ? batchTelemetry(batch) : [] }
         },
         onEvent: report.heard,
         onDelivered(step, wireMs) {

@@ -17,11 +17,11 @@ from .codec import Batch, check_contract, stage
 from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .protocol import (
     PROTOCOL_VERSION,
-    UNIFORM_COLUMNS,
     Credit,
     DatasetInfo,
     Ready,
     Reject,
+    Stop,
     Stopped,
     TrainConfig,
     Welcome,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import torch
 
 FILE_NAME = "serve.json"
-_TIMESTEP = UNIFORM_COLUMNS.index("timestep")
 
 
 class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -68,9 +67,9 @@ class AssignedBatch:
 
     def timesteps(self, num_train_timesteps: int) -> torch.Tensor:
         """int64 [B] in 0..num_train_timesteps - 1, uniform, the same whenever the step is asked for."""
-        import torch
+        from .uniforms import timesteps_of
 
-        return (self.uniforms[:, _TIMESTEP] * num_train_timesteps).floor().to(torch.int64)
+        return timesteps_of(self.uniforms, num_train_timesteps)
 
 
 class AssignedBatches:
@@ -151,6 +150,8 @@ class AssignedBatches:
 
         while self.step < self.config.max_train_steps:
             received = self._channel.receive()
+            if isinstance(received, Stop):
+                raise OrchestratorGoneError(f"the server was stopped before step {self.step}")
             if not isinstance(received, Batch):
                 raise ProtocolError("message while iterating", "a batch", type(received).__name__)
             check_contract(received, self.step, self.config.global_batch_size, self.dataset.image_shape)

@@ -148,7 +148,7 @@ class Channel:
         try:
             item = self._inbox.get(timeout=timeout_seconds)
         except queue.Empty as error:
-            raise OrchestratorGoneError(timeout_seconds or 0) from error
+            raise OrchestratorGoneError(f"nothing came within {timeout_seconds} s") from error
         if isinstance(item, Exception):
             raise item
         return item
@@ -227,7 +227,9 @@ class Channel:
             if now - heard_at > self._lease_seconds:
                 if self._is_child:
                     _end_orphan(f"silent for {self._lease_seconds:g} s")
-                raise OrchestratorGoneError(self._lease_seconds)
+                raise OrchestratorGoneError(
+                    f"nothing heard of the orchestrator for {self._lease_seconds:g} s: is it still running?"
+                )
             if now - beat_at >= _HEARTBEAT_SECONDS:
                 beat_at = now
                 phase, step, since = self._progress

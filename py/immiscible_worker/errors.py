@@ -46,15 +46,13 @@ class ProtocolError(WorkerError):
 
 
 class OrchestratorGoneError(WorkerError):
-    """Nothing was heard of the orchestrator for a lease."""
+    """The orchestrator fell silent, or ended."""
 
     exit_code = EXIT_RETRYABLE
     is_retryable = True
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            "ORCHESTRATOR_GONE", f"nothing heard of the orchestrator for {seconds:g} s: is it still running?"
-        )
+    def __init__(self, message: str) -> None:
+        super().__init__("ORCHESTRATOR_GONE", message)
 
 
 class PairingError(WorkerError):

@@ -1,7 +1,7 @@
 /** Assigned batches in a Python loop of the user's own: the real server, the real sockets, the real iterator. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -152,6 +152,12 @@ test('a server that goes away is an exception in the client, not a hang, and not
   await serving
   expect(await client.exited).toBe(1)
   expect(client.errors()).toMatch(/OrchestratorGoneError/)
+})
+
+test('a signal that was aborted before it began serves nobody and ends at once', async () => {
+  const folder = temporaryFolder()
+  await serveBatches({ ...TINY, outputDir: folder }, { signal: AbortSignal.abort() })
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test('no server, and a wrong config, are said', { timeout: 60_000 }, async () => {

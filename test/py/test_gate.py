@@ -15,9 +15,9 @@ from immiscible_worker import gate
 from immiscible_worker import trainer as trainer_module
 from immiscible_worker.errors import PairingError
 from immiscible_worker.objective import Expectation, LossResult, Objective, ddim
-from immiscible_worker.objective.ddim import timesteps_of
 from immiscible_worker.pixels import to_model_scale
 from immiscible_worker.trainer import Trainer
+from immiscible_worker.uniforms import timesteps_of
 
 REVERSED = torch.arange(15, -1, -1)
 

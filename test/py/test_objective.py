@@ -10,8 +10,8 @@ import torch
 
 from example import make_config
 from immiscible_worker.objective import build_objective
-from immiscible_worker.objective.ddim import timesteps_of
 from immiscible_worker.pixels import to_model_scale, to_pixels
+from immiscible_worker.uniforms import timesteps_of
 
 OBJECTIVE = build_objective(make_config().objective, 1.0)
 

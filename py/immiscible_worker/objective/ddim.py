@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-from ..protocol import UNIFORM_COLUMNS, DdimObjective
+from ..protocol import DdimObjective
+from ..uniforms import timesteps_of
 from .contract import Expectation, LossResult, Objective
-
-_TIMESTEP = UNIFORM_COLUMNS.index("timestep")
 
 
 def build(config: DdimObjective, image_scale: float) -> Objective:
@@ -29,11 +28,6 @@ def build_scheduler(config: DdimObjective, image_scale: float) -> DDIMScheduler:
         prediction_type=config.prediction_type,
         clip_sample_range=image_scale,
     )
-
-
-def timesteps_of(uniforms: torch.Tensor, num_train_timesteps: int) -> torch.Tensor:
-    """floor(u * T) of the timestep column. uniforms: float32 [B, 3] in [0, 1); result: int64 [B] in 0..T-1."""
-    return (uniforms[:, _TIMESTEP] * num_train_timesteps).floor().to(torch.int64)
 
 
 def loss(
