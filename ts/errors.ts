@@ -6,7 +6,7 @@ export type ErrorCode =
   | 'DATASET' // a data set is missing, corrupt or of another shape
   | 'ASSIGNMENT' // a strategy broke its contract, or its input is out of range
   | 'ENVIRONMENT' // no Python, or one without the worker
-  | 'PIPELINE' // a preparing thread died
+  | 'PIPELINE' // a preparing thread died or took too long
   | 'PROTOCOL' // bytes on the wire are not what the protocol says
   | 'WORKER_FAILED' // the worker said what went wrong
   | 'WORKER_GONE' // the worker died or fell silent, more often than allowed

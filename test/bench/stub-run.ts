@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hashConfig, PROTOCOL_VERSION, type RunEventOf, type TrainConfigInput } from '../../protocol/index.ts'
+import { describeDataset } from '../../ts/dataset/dataset.ts'
 import { loadDataset } from '../../ts/dataset/table.ts'
 import { openPipeline, numThreads } from '../../ts/pipeline/pipeline.ts'
 import type { Batch } from '../../ts/pipeline/source.ts'
@@ -44,12 +45,11 @@ export async function runStub(
   try {
     const config = testConfig({ ...input, outputDir: join(parent, 'run') })
     const dataset = loadDataset(config.dataset)
-    const { name, sha256, numImages, imageShape, numClasses } = dataset
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),
       configHash: hashConfig(config),
-      datasetSha256: sha256,
+      datasetSha256: dataset.sha256,
       protocolVersion: PROTOCOL_VERSION,
       createdAt: new Date().toISOString(),
     }
@@ -83,7 +83,7 @@ export async function runStub(
         runFolder: folder.path,
         configHash: manifest.configHash,
         config,
-        dataset: { name, sha256, numImages, imageShape: [...imageShape], numClasses },
+        dataset: describeDataset(dataset),
       },
       workerLog: folder.workerLog,
       async batch(step) {

@@ -222,8 +222,8 @@ test('dependencies are pinned exactly', () => {
   >
   const loose = Object.entries({ ...dependencies, ...devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
   expect(loose).toEqual([])
-  // The suite for authors of strategies runs in the runner that it was tested with.
-  expect(peerDependencies).toEqual({ vitest: devDependencies['vitest'] })
+  // Optional, and only for the suite for authors of strategies: an exact pin would refuse every other vitest of theirs.
+  expect(peerDependencies).toEqual({ vitest: `>=${devDependencies['vitest'].split('.')[0]}.0.0` })
   const { base, extras } = readWorkerRequirements()
   const python = [...base, ...Object.values(extras).flat()]
   expect(python.filter(({ version }) => !/^\d+(\.\d+)+(\.post\d+)?$/.test(version ?? '')).map(({ text }) => text)).toEqual([])

@@ -43,6 +43,9 @@ export async function compileKernels(name: keyof typeof BUILDS): Promise<Uint8Ar
   return binary
 }
 
-if (import.meta.main) {
+/** Both builds, to where simd.ts reads them. */
+export async function writeKernels(): Promise<void> {
   for (const name of Object.keys(BUILDS) as (keyof typeof BUILDS)[]) writeFileSync(join(FOLDER, name), await compileKernels(name))
 }
+
+if (import.meta.main) await writeKernels()
