@@ -15,8 +15,6 @@ import { draw, gainOf, type Scene } from './scenes.ts'
 import { describeCpu } from './cpu.ts'
 import { startCompetitors, type Competitors, type PythonRequest } from './python.ts'
 
-/** Competitors slower than this at one size are left out of the next. */
-const TOO_SLOW_MS = 20_000
 const THREADS = 1
 const WARM_UP_MS = 300
 /** The default of the protocol. */
@@ -63,6 +61,8 @@ export interface Row {
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, large: { type: 'boolean', default: false }, json: { type: 'string' } },
 })
+/** Competitors slower than this at one size are left out of the next. */
+const tooSlowMs = flags.quick ? 50 : 5000
 const repeats = flags.quick ? 5 : 11
 const kernel = createSimdKernel()
 const cpu = describeCpu()
@@ -222,7 +222,7 @@ function benchNpm(base: { case: string; size: number; dims: number }, { solveMs,
     const start = performance.now()
     solve()
     const once = performance.now() - start
-    if (once > TOO_SLOW_MS / 4) dropped.add(competitor)
+    if (once > tooSlowMs) dropped.add(competitor)
     const theirsMs = once > 500 ? once : median(solve, 3)
     report({ bench: 'solve', ...base, competitor, oursMs: solveMs, theirsMs })
   }
@@ -232,7 +232,7 @@ async function time(competitors: Competitors, request: PythonRequest): Promise<{
   if (dropped.has(request.competitor)) return undefined
   const few = request.size >= 1024 ? Math.min(3, request.repeats) : request.repeats
   const answer = await competitors.time({ ...request, repeats: few })
-  if (answer.ms > TOO_SLOW_MS / 4) dropped.add(request.competitor)
+  if (answer.ms > tooSlowMs) dropped.add(request.competitor)
   return answer
 }
 
