@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
+import { jsonOptions } from './json.ts'
 
 /** Pairs are n^2: 16,384 images take half a GiB of a thread at two bytes each. */
 export const MAX_POOL_SIZE = 16_384
@@ -85,11 +86,7 @@ export const moduleAssignment = z
     kind: z.literal('module'),
     ...permuting,
     url: z.string().startsWith('file:', 'expected a path or a file: URL').describe('the module whose default export is the strategy'),
-    options: z
-      .record(z.string(), z.unknown())
-      .refine(isJson, 'expected JSON values')
-      .default({})
-      .describe('given to the default export where that is a function'),
+    options: jsonOptions.describe('given to the default export where that is a function'),
     sha256: z
       .string()
       .nullable()
@@ -184,12 +181,4 @@ function isModule(kind: unknown): kind is string | URL {
 function toFileUrl(module: string | URL): string {
   const text = String(module)
   return /^[a-z][a-z0-9+.-]+:/i.test(text) ? text : pathToFileURL(resolve(text)).href
-}
-
-function isJson(value: unknown): boolean {
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (value === null || ['string', 'boolean'].includes(typeof value)) return true
-  if (typeof value !== 'object') return false
-  const isPlain = Array.isArray(value) || [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)
-  return isPlain && Object.values(value).every(isJson)
 }

@@ -1,6 +1,8 @@
-/** The configuration of a run: one schema per section. Every default of the project is here (the strategies' in assignment.ts) and nowhere else. */
+/** The configuration of a run: one schema per section. Every default of the project is here (those of assignment, objective and network in their files) and nowhere else. */
 import { z } from 'zod'
 import { assignmentConfig, MAX_POOL_SIZE } from './assignment.ts'
+import { networkConfig } from './network.ts'
+import { objectiveConfig } from './objective.ts'
 
 const positiveInt = z.int32().min(1)
 const seconds = z.number().positive()
@@ -30,54 +32,21 @@ export const emojiDataset = z
 
 export const datasetConfig = z.discriminatedUnion('kind', [digitsDataset, emojiDataset]).meta({ id: 'DatasetConfig' })
 
-export const ddimObjective = z
-  .strictObject({
-    kind: z.literal('ddim'),
-    predictionType: z.enum(['epsilon']).default('epsilon'),
-    numTrainTimesteps: positiveInt.default(1000),
-    betaSchedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('linear'),
-    betaStart: z.number().positive().lt(1).default(0.0001),
-    betaEnd: z.number().positive().lt(1).default(0.02),
-  })
-  .meta({ id: 'DdimObjective' })
-
-const unetBlockDown = z.enum(['DownBlock2D', 'AttnDownBlock2D', 'ResnetDownsampleBlock2D'])
-const unetBlockUp = z.enum(['UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'])
-
-export const networkConfig = z
-  .strictObject({
-    preset: z.enum(['tiny']).describe('the values of the fields that are not given'),
-    blockOutChannels: z.array(positiveInt).min(1),
-    layersPerBlock: positiveInt,
-    downBlockTypes: z.array(unetBlockDown).min(1),
-    upBlockTypes: z.array(unetBlockUp).min(1),
-    attentionHeadDim: positiveInt,
-    normNumGroups: positiveInt,
-    dropout: z.number().min(0).lt(1),
-  })
-  .meta({ id: 'NetworkConfig' })
-  .describe('a diffusers UNet2DModel, in its own words')
-
-type NetworkPreset = z.infer<typeof networkConfig>['preset']
-/** The values behind each network preset. */
-export const NETWORK_PRESETS: Record<NetworkPreset, Omit<z.infer<typeof networkConfig>, 'preset'>> = {
-  tiny: {
-    blockOutChannels: [32, 64],
-    layersPerBlock: 1,
-    downBlockTypes: ['DownBlock2D', 'AttnDownBlock2D'],
-    upBlockTypes: ['AttnUpBlock2D', 'UpBlock2D'],
-    attentionHeadDim: 8,
-    normNumGroups: 8,
-    dropout: 0,
-  },
-}
-
 export const optimizerConfig = z
   .strictObject({
-    kind: z.enum(['adamw']).default('adamw'),
+    kind: z.enum(['adam', 'adamw', 'radam']).default('adamw'),
     learningRate: z.number().positive().default(0.001),
-    lrScheduler: z.enum(['constant_with_warmup']).default('constant_with_warmup'),
+    lrScheduler: z
+      .enum(['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'])
+      .default('constant_with_warmup')
+      .describe("by diffusers' names"),
     lrWarmupSteps: z.int32().min(0).default(100),
+    lrDecaySteps: positiveInt
+      .nullable()
+      .default(null)
+      .describe('optimiser updates until a schedule that falls has ended, warm-up included. Default: maxTrainSteps; null for one that does not fall'),
+    lrNumCycles: positiveInt.default(1).describe('of cosine_with_restarts'),
+    lrPower: z.number().positive().default(1).describe('of polynomial'),
     adamBeta1: z.number().min(0).lt(1).default(0.9),
     adamBeta2: z.number().min(0).lt(1).default(0.999),
     adamWeightDecay: z.number().min(0).default(0.0001),
@@ -95,6 +64,9 @@ export const emaConfig = z
       .lt(1)
       .default(0)
       .describe('equal to decay: constant from the second update on; the first copies the weights'),
+    useEmaWarmup: z.boolean().default(false).describe('1 - (1 + n / invGamma)^-power after n updates; else (1 + n) / (10 + n)'),
+    invGamma: z.number().positive().default(1),
+    power: z.number().positive().default(2 / 3),
   })
   .meta({ id: 'EmaConfig' })
 
@@ -102,12 +74,56 @@ export const samplingConfig = z
   .strictObject({
     everySteps: z.int32().min(0).default(500).describe('a sample grid every so many steps; 0: only at the end'),
     numImages: positiveInt.max(4096).default(64),
-    numInferenceSteps: positiveInt.default(50),
+    numInferenceSteps: positiveInt.default(50).describe('calls of the network for each image. Default: 50, for consistency 1'),
     seed: z.uint32().default(0),
-    eta: z.number().min(0).max(1).default(0).describe('fresh noise of the sampler; above 0 does not fit a model trained on assigned noise'),
+    eta: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe('of ddim: fresh noise of the sampler; above 0 does not fit a model trained on assigned noise'),
+    timestepSpacing: z
+      .enum(['leading', 'linspace', 'trailing', 'quadratic'])
+      .default('leading')
+      .describe("of ddim, by diffusers' names; leading is the papers' linear selection, quadratic denser near the image"),
+    useClippedModelOutput: z
+      .boolean()
+      .default(false)
+      .describe('of ddim: derives the noise again from the clipped image, as ddpm-torch does'),
+    solver: z.enum(['euler', 'dopri5']).default('euler').describe('of flow; dopri5 chooses its steps by itself, to a tolerance of 1e-5'),
+    guidanceScale: z
+      .number()
+      .min(0)
+      .default(1)
+      .describe('classifier-free guidance of a class-conditional model: 1 is none, 0 the unconditional model'),
   })
   .meta({ id: 'SamplingConfig' })
-  .describe('DDIM from the EMA weights')
+  .describe('from the EMA weights')
+
+export const conditioningConfig = z
+  .strictObject({
+    classLabels: z.boolean().default(false).describe("the network is told each image's class"),
+    labelDropout: z.number().min(0).lt(1).default(0.1).describe('share of labels replaced by "none", for guidance while sampling'),
+  })
+  .meta({ id: 'ConditioningConfig' })
+
+export const trainingConfig = z
+  .strictObject({
+    mixedPrecision: z.enum(['no', 'fp16', 'bf16']).default('no').describe('of the network; fp16 scales the loss and needs a GPU'),
+    gradientAccumulationSteps: positiveInt.default(1).describe('parts of a batch that go through the network one after the other; the assignment is over the whole batch'),
+    gradientCheckpointing: z.boolean().default(false).describe('less memory, more time'),
+    torchCompile: z.boolean().default(false),
+    allowTf32: z.boolean().default(false).describe('on NVIDIA GPUs from Ampere on: faster float32 products of 10 bits'),
+    deterministic: z.boolean().default(true).describe('false lets torch choose faster kernels whose sums differ from run to run'),
+  })
+  .meta({ id: 'TrainingConfig' })
+
+export const validationConfig = z
+  .strictObject({
+    numImages: z.int32().min(0).default(0).describe('images never trained on, the same for a seed; 0: none'),
+    everySteps: positiveInt.default(500).describe('how often their loss is measured, with noise that is theirs for good'),
+  })
+  .meta({ id: 'ValidationConfig' })
 
 export const gateConfig = z
   .strictObject({
@@ -157,9 +173,9 @@ export const pipelineConfig = z
 export const trackingConfig = z
   .strictObject({
     reportTo: z
-      .array(z.enum(['tensorboard', 'wandb']))
-      .default([])
-      .describe('trackers that get every step; their packages must be installed for the worker'),
+      .array(z.enum(['tensorboard', 'wandb', 'mlflow', 'trackio', 'comet_ml', 'aim', 'clearml', 'dvclive', 'swanlab']))
+      .default(['tensorboard'])
+      .describe("trackers that get every step, by accelerate's names; all but tensorboard must be installed for the worker"),
   })
   .meta({ id: 'TrackingConfig' })
 
@@ -167,11 +183,14 @@ export const trackingConfig = z
 export const trainConfig = z
   .strictObject({
     dataset: datasetConfig,
-    objective: ddimObjective.prefault({ kind: 'ddim' }),
+    objective: objectiveConfig,
     assignment: assignmentConfig,
     network: networkConfig,
     optimizer: optimizerConfig.prefault({}),
     ema: emaConfig.prefault({}),
+    conditioning: conditioningConfig.prefault({}),
+    training: trainingConfig.prefault({}),
+    validation: validationConfig.prefault({}),
     sampling: samplingConfig.prefault({}),
     gate: gateConfig.prefault({}),
     checkpoint: checkpointConfig.prefault({}),

@@ -82,6 +82,18 @@ export const sampled = z
   })
   .meta({ id: 'Sampled' })
 
+export const validated = z
+  .strictObject({
+    kind: z.literal('validated'),
+    step: z.uint32().describe('optimiser updates applied'),
+    loss: finiteOrNull.describe("of the network on the held-out images, without the network's dropout"),
+    emaLoss: finiteOrNull.describe('of the EMA weights'),
+    numImages: z.int32().min(1),
+    durationMs: z.number().min(0),
+  })
+  .meta({ id: 'Validated' })
+  .describe('the loss on images that are never trained on')
+
 export const saved = z
   .strictObject({
     kind: z.literal('saved'),
@@ -95,7 +107,7 @@ export const saved = z
 export const heartbeat = z
   .strictObject({
     kind: z.literal('heartbeat'),
-    phase: z.enum(['starting', 'waiting', 'training', 'sampling', 'saving', 'ending']),
+    phase: z.enum(['starting', 'waiting', 'compiling', 'training', 'validating', 'sampling', 'saving', 'ending']),
     step: z.uint32(),
     ageMs: z.number().min(0).describe('since the phase or the step last changed'),
   })
@@ -126,7 +138,7 @@ export const failed = z
   .meta({ id: 'Failed' })
 
 export const event = z
-  .discriminatedUnion('kind', [hello, attach, ready, credit, stepDone, sampled, saved, heartbeat, warning, stopped, failed])
+  .discriminatedUnion('kind', [hello, attach, ready, credit, stepDone, validated, sampled, saved, heartbeat, warning, stopped, failed])
   .meta({ id: 'Event' })
 
 export type Fingerprint = z.infer<typeof fingerprint>

@@ -2,20 +2,18 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { ASSIGNMENT_PRESETS, expandAssignment, type AssignmentInput } from './assignment.ts'
-import { NETWORK_PRESETS, trainConfig, type TrainConfig } from './config.ts'
+import { checkCombinations, type ConfigProblem } from './combinations.ts'
+import { trainConfig, type TrainConfig } from './config.ts'
+import { expandNetwork, type NetworkInput } from './network.ts'
+import { expandObjective, type ObjectiveInput } from './objective.ts'
 
 type RawInput = z.input<typeof trainConfig>
 
 /** What a user writes: every field with a default may be left out. */
-export type TrainConfigInput = Omit<RawInput, 'assignment' | 'network'> & {
+export type TrainConfigInput = Omit<RawInput, 'assignment' | 'network' | 'objective'> & {
   assignment?: AssignmentInput
-  network?: Partial<RawInput['network']>
-}
-
-/** One thing wrong with a config: where, and what was expected and came. */
-export interface ConfigProblem {
-  readonly path: string
-  readonly message: string
+  network?: NetworkInput
+  objective?: ObjectiveInput
 }
 
 export type ResolveResult = { readonly config: TrainConfig } | { readonly problems: readonly ConfigProblem[] }
@@ -28,12 +26,25 @@ export function resolveConfig(input: unknown): ResolveResult {
   return problems.length > 0 ? { problems } : { config: parsed.data }
 }
 
-/** SHA-256 (hex) of what decides the result of training: not where it (or a strategy's module) is written, how far it goes, or how it is watched. */
+/** SHA-256 (hex) of what decides the result of training: not where it (or a file it uses) is, how far it goes, or how it is watched. */
 export function hashConfig(config: TrainConfig): string {
-  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, ...rest } = config
-  const { url, ...assignment } = { url: undefined, ...rest.assignment }
-  const canonical = { ...rest, assignment, noiseDtype: pipeline.noiseDtype, device: worker.device }
+  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, validation, ...rest } = config
+  const canonical = {
+    ...rest,
+    assignment: pinned(rest.assignment),
+    network: pinned(rest.network),
+    objective: pinned(rest.objective),
+    noiseDtype: pipeline.noiseDtype,
+    device: worker.device,
+    numHeldOut: validation.numImages,
+  }
   return createHash('sha256').update(canonicalJson(canonical)).digest('hex')
+}
+
+/** A section without the places of files whose content it names. */
+function pinned(section: Record<string, unknown>): Record<string, unknown> {
+  const { url, initFrom, lpipsWeights, module, ...rest } = section
+  return rest['sha256'] === null && module !== undefined ? { ...rest, module } : rest
 }
 
 function canonicalJson(value: unknown): string {
@@ -42,61 +53,29 @@ function canonicalJson(value: unknown): string {
   )
 }
 
-/** Defaults that depend on another field: the preset behind a network, the batch behind a pool. */
+/** Defaults that depend on another field: the preset behind a network, the batch behind a pool, the run's length behind a schedule. */
 function fillIn(input: unknown): unknown {
   if (!isRecord(input)) return input
-  const objective = input['objective']
+  // A bad value is reported as itself, not a second time as what it decides.
+  const { globalBatchSize, maxTrainSteps } = trainConfig.shape
+  const poolSize = globalBatchSize.safeParse(input['globalBatchSize']).data ?? 1
+  const numSteps = maxTrainSteps.safeParse(input['maxTrainSteps']).data ?? 1
+  const objective = expandObjective(input['objective'] ?? 'ddim', { maxTrainSteps: numSteps })
   const objectiveKind = isRecord(objective) && typeof objective['kind'] === 'string' ? objective['kind'] : 'ddim'
-  const network = input['network'] ?? {}
-  const preset = (isRecord(network) && network['preset']) || 'tiny'
-  // A bad batch size is reported as itself, not a second time as a pool.
-  const poolSize = trainConfig.shape.globalBatchSize.safeParse(input['globalBatchSize']).data ?? 1
-  const presetValues = NETWORK_PRESETS[preset as keyof typeof NETWORK_PRESETS] ?? NETWORK_PRESETS.tiny
+  const optimizer = input['optimizer'] ?? {}
+  const sampling = input['sampling'] ?? {}
   return {
     ...input,
+    objective,
     assignment: expandAssignment(input['assignment'] ?? 'quantized', { poolSize, objectiveKind }),
-    network: isRecord(network) ? { ...presetValues, ...network, preset } : network,
+    network: expandNetwork(input['network'] ?? {}),
+    optimizer: isRecord(optimizer) && isFalling(optimizer['lrScheduler']) ? { lrDecaySteps: numSteps, ...optimizer } : optimizer,
+    sampling: isRecord(sampling) && objectiveKind === 'consistency' ? { numInferenceSteps: 1, ...sampling } : sampling,
   }
 }
 
-function checkCombinations(config: TrainConfig): ConfigProblem[] {
-  const problems: ConfigProblem[] = []
-  const expect = (holds: boolean, path: string, message: string): void => {
-    if (!holds) problems.push({ path, message })
-  }
-  const { assignment, network, globalBatchSize, objective, sampling, ema } = config
-  expect(
-    assignment.poolSize % globalBatchSize === 0,
-    'assignment.poolSize',
-    `expected a multiple of globalBatchSize (${globalBatchSize}), got ${assignment.poolSize}`,
-  )
-  expect(
-    sampling.numInferenceSteps <= objective.numTrainTimesteps,
-    'sampling.numInferenceSteps',
-    `expected at most objective.numTrainTimesteps (${objective.numTrainTimesteps}), got ${sampling.numInferenceSteps}`,
-  )
-  expect(
-    objective.betaStart < objective.betaEnd,
-    'objective.betaStart',
-    `expected less than objective.betaEnd (${objective.betaEnd}), got ${objective.betaStart}`,
-  )
-  expect(ema.minDecay <= ema.decay, 'ema.minDecay', `expected at most ema.decay (${ema.decay}), got ${ema.minDecay}`)
-  const numBlocks = network.blockOutChannels.length
-  for (const field of ['downBlockTypes', 'upBlockTypes'] as const) {
-    expect(
-      network[field].length === numBlocks,
-      `network.${field}`,
-      `expected ${numBlocks} blocks, one for each of network.blockOutChannels, got ${network[field].length}`,
-    )
-  }
-  network.blockOutChannels.forEach((channels, level) => {
-    expect(
-      channels % network.normNumGroups === 0,
-      `network.blockOutChannels[${level}]`,
-      `expected a multiple of network.normNumGroups (${network.normNumGroups}), got ${channels}`,
-    )
-  })
-  return problems
+function isFalling(lrScheduler: unknown): boolean {
+  return lrScheduler !== undefined && lrScheduler !== 'constant' && lrScheduler !== 'constant_with_warmup'
 }
 
 function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {

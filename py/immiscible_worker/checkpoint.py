@@ -17,13 +17,13 @@ import torch
 from .errors import CheckpointError, ConfigError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_folder, sweep_temporary, sync_folder, write_durably
 from .protocol import Fingerprint
-from .state import TrainState, state_sha256
+from .state import TrainState, state_sha256, tensor_parts
 
 Warn = Callable[[str], None]
 
 _MANIFEST = "manifest.json"
 _SCALARS = "scalars.json"
-_TENSOR_FILES = ("network", "ema", "optimizer")
+_TENSOR_PARTS = ("network", "ema", "optimizer")
 _FOLDER = re.compile(r"step-(\d{12})")
 
 
@@ -37,7 +37,7 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """manifest.json: written last, so a folder without it was never finished. parent: the checkpoint trained from."""
 
-    format: Literal["immiscible-checkpoint/1"]
+    format: Literal["immiscible-checkpoint/2"]
     step: int
     run_id: str
     config_hash: str
@@ -48,11 +48,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class Scalars(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """scalars.json: the state that is no tensor. The optimiser's floats are hexadecimal, so that no digit is lost."""
+    """scalars.json: the state that is no tensor. Floats are hexadecimal, so that no digit is lost."""
 
     step: int
     ema_updates: int
     optimizer: dict[str, str]
+    scaler: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,13 @@ def _write(
     hyperparameters: Mapping[str, float],
     parent: str | None,
 ) -> Manifest:
-    scalars = Scalars(state.step, state.ema_updates, {name: value.hex() for name, value in hyperparameters.items()})
-    contents = {
-        "network.safetensors": _to_safetensors(state.network),
-        "ema.safetensors": _to_safetensors(state.ema),
-        "optimizer.safetensors": _to_safetensors(state.optimizer),
-        _SCALARS: _to_json(scalars),
-    }
+    scalars = Scalars(state.step, state.ema_updates, _to_hex(hyperparameters), _to_hex(state.scaler))
+    contents = {f"{part}.safetensors": _to_safetensors(named) for part, named in tensor_parts(state).items()}
+    contents[_SCALARS] = _to_json(scalars)
     for name, data in contents.items():
         write_durably(folder / name, data)
     manifest = Manifest(
-        format="immiscible-checkpoint/1",
+        format="immiscible-checkpoint/2",
         step=state.step,
         run_id=origin.run_id,
         config_hash=origin.config_hash,
@@ -144,6 +141,10 @@ def _write(
 
 def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _to_hex(values: Mapping[str, float]) -> dict[str, str]:
+    return {name: float(value).hex() for name, value in values.items()}
 
 
 def _to_json(struct: msgspec.Struct) -> bytes:
@@ -222,11 +223,13 @@ def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
 def _to_state(manifest: Manifest, contents: Mapping[str, bytes]) -> TrainState:
     """Raises CheckpointError where the files are whole but do not hold the state whose digest the manifest has."""
     try:
-        network, ema, optimizer = (safetensors.torch.load(contents[f"{part}.safetensors"]) for part in _TENSOR_FILES)
+        network, ema, optimizer = (safetensors.torch.load(contents[f"{part}.safetensors"]) for part in _TENSOR_PARTS)
+        target = safetensors.torch.load(contents["target.safetensors"]) if "target.safetensors" in contents else {}
         scalars = msgspec.json.decode(contents[_SCALARS], type=Scalars)
+        scaler = {name: float.fromhex(value) for name, value in scalars.scaler.items()}
     except (KeyError, ValueError, msgspec.DecodeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"not readable: {error}") from error
-    state = TrainState(scalars.step, network, ema, optimizer, scalars.ema_updates)
+    state = TrainState(scalars.step, network, ema, target, optimizer, scaler, scalars.ema_updates)
     if scalars.step != manifest.step or state_sha256(state) != manifest.state_sha256:
         raise CheckpointError("its tensors are not the state whose SHA-256 the manifest has")
     return state

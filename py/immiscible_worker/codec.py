@@ -167,18 +167,20 @@ def check_contract(batch: Batch, step: int, num_images: int, image_shape: Sequen
 
 
 def stage(batch: Batch, device: torch.device) -> StagedBatch:
-    """Copies the frames into aligned tensors (pinned ones on cuda) on `device`. The frames are free afterwards."""
+    """Copies the frames into aligned tensors on `device`. The frames are free afterwards."""
     import torch
+
+    from .device import staging_buffer, to_device
 
     digest = hashlib.sha256()
     tensors: dict[str, torch.Tensor] = {}
     for spec, frame in zip(batch.header.tensors, batch.frames, strict=True):
         # A received frame starts at any address; a tensor of 2- or 4-byte elements must not.
-        staged = torch.empty(len(frame), dtype=torch.uint8, pin_memory=device.type == "cuda")
+        staged = staging_buffer(len(frame), device)
         staged.numpy()[:] = np.frombuffer(frame, np.uint8)
         digest.update(staged.numpy().data)
         typed = staged.view(getattr(torch, spec.dtype)).view(spec.shape)
-        tensors[spec.name] = typed.to(device, non_blocking=True)
+        tensors[spec.name] = to_device(typed, device)
     return StagedBatch(
         step=batch.header.step,
         images=tensors["images"],
@@ -199,7 +201,7 @@ def encode_batch(
         for (name, array), frame in zip(tensors, frames, strict=True)
     ]
     header = _encoder.encode(
-        BatchHeader(step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs, telemetry=[])
+        BatchHeader(split="train", step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs, telemetry=[])
     )
     origin = (PREFIX_MAGIC, PROTOCOL_VERSION, 0, bytes.fromhex(run_id), generation, step)
     sizes = (len(header), len(frames), sum(len(frame) for frame in frames))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +10,11 @@ import torch
 
 from .codec import StagedBatch, tensor_sha256
 from .errors import PairingError
-from .objective import Objective
+from .objective import Inputs, Network, Objective
+from .protocol import TrainConfig
 
 Call = dict[str, str]
-"""SHA-256 (hex) of each tensor argument of one call of the network, under the name that its `forward` gives it."""
+"""SHA-256 (hex) of each tensor argument of one call of the network, by the name that UNet2DModel gives it."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +25,28 @@ class Expected:
     target: str | None
 
 
-@contextmanager
-def watch(network: torch.nn.Module) -> Generator[list[Call]]:
-    """Records what enters the network, call by call, through a forward pre-hook that is gone afterwards."""
-    seen: list[Call] = []
-    signature = inspect.signature(type(network).forward)
+def record(network: Network, seen: list[Call]) -> Network:
+    """`network`, with what enters it noted in `seen`, call by call."""
 
-    def record(module: torch.nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        seen.append(_hash(signature.bind(module, *positional, **named).arguments))
+    def recorded(sample: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor | None = None) -> Any:
+        seen.append(_hash({"sample": sample, "timestep": timestep, "class_labels": class_labels}))
+        return network(sample, timestep, class_labels)
 
-    handle = network.register_forward_pre_hook(record, with_kwargs=True)
-    try:
-        yield seen
-    finally:
-        handle.remove()
+    return recorded
 
 
-def expect(objective: Objective, batch: StagedBatch, image_scale: float) -> Expected:
-    """What must be seen for a batch as received, by the objective's own closed form."""
-    # Not by pixels.py: a fault in it must not be repeated here.
-    images = (batch.images.to(torch.float32) / 127.5 - 1.0) * image_scale
-    noise = batch.noise.to(torch.float32)
-    calls, target = objective.expect(images, noise, batch.uniforms, objective.scheduler)
+def expect(objective: Objective, batch: StagedBatch, config: TrainConfig, num_classes: int) -> Expected | None:
+    """What must be seen for a batch as received, by the objective's own closed form; None where it has none."""
+    if objective.expect is None:
+        return None
+    # Not by pixels.py and uniforms.py: a fault in them must not be repeated here.
+    images = (batch.images.to(torch.float32) / 127.5 - 1.0) * config.dataset.image_scale
+    labels = None
+    if config.conditioning.class_labels and batch.labels is not None:
+        labels = batch.labels.to(torch.int64)
+        labels[batch.uniforms[:, 1] < config.conditioning.label_dropout] = num_classes
+    inputs = Inputs(images, batch.noise.to(torch.float32), batch.uniforms, labels, batch.step)
+    calls, target = objective.expect(inputs)
     return Expected([_hash(call) for call in calls], None if target is None else tensor_sha256(target))
 
 
@@ -68,5 +67,5 @@ def verify(expected: Expected, seen: list[Call], target: torch.Tensor, step: int
         raise PairingError(f"[immiscible] [worker:gate] step {step}: {'; '.join(complaints)} ({reason})")
 
 
-def _hash(arguments: dict[str, Any]) -> Call:
-    return {name: tensor_sha256(value) for name, value in arguments.items() if isinstance(value, torch.Tensor)}
+def _hash(arguments: Mapping[str, torch.Tensor | None]) -> Call:
+    return {name: tensor_sha256(value) for name, value in arguments.items() if value is not None}

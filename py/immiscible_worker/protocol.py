@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
@@ -26,11 +26,50 @@ DatasetConfig = DigitsDataset | EmojiDataset
 
 
 class DdimObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ddim"):
-    prediction_type: Literal["epsilon"]
+    prediction_type: Literal["epsilon", "v_prediction"]
     num_train_timesteps: Annotated[int, Meta(ge=1, le=2147483647)]
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
     beta_start: Annotated[float, Meta(gt=0, lt=1)]
     beta_end: Annotated[float, Meta(gt=0, lt=1)]
+    snr_gamma: Annotated[float, Meta(gt=0)] | None
+
+
+class ConsistencyObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="consistency"):
+    preset: Literal["improved", "original"]
+    sigma_min: Annotated[float, Meta(gt=0)]
+    sigma_max: Annotated[float, Meta(gt=0)]
+    rho: Annotated[float, Meta(gt=0)]
+    sigma_data: Annotated[float, Meta(gt=0)]
+    discretization: Literal["sqrt", "doubling"]
+    s0: Annotated[int, Meta(ge=2, le=2147483647)]
+    s1: Annotated[int, Meta(ge=2, le=2147483647)]
+    discretization_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    level_sampling: Literal["uniform", "lognormal"]
+    p_mean: float
+    p_std: Annotated[float, Meta(gt=0)]
+    target_ema: Literal["adaptive", "none"]
+    start_ema: Annotated[float, Meta(ge=0, lt=1)]
+    weighting: Literal["uniform", "inverse_gap"]
+    loss: Literal["l2", "pseudo_huber", "lpips"]
+    huber_c: Annotated[float, Meta(gt=0)] | None
+    lpips_weights: str | None
+    lpips_sha256: str | None
+
+
+class FlowObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="flow"):
+    time_sampling: Literal["uniform", "logit_normal"]
+    logit_mean: float
+    logit_std: Annotated[float, Meta(gt=0)]
+    num_train_timesteps: Annotated[int, Meta(ge=1, le=2147483647)]
+
+
+class ModuleObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="module"):
+    module: Annotated[str, Meta(min_length=1)]
+    sha256: str | None
+    options: dict[str, Any]
+
+
+ObjectiveConfig = DdimObjective | ConsistencyObjective | FlowObjective | ModuleObjective
 
 
 class IndependentAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="independent"):
@@ -100,22 +139,46 @@ class CustomAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="
 AssignmentConfig = IndependentAssignment | LinearAssignment | QuantizedAssignment | GreedyAssignment | NegatedAssignment | NearestAssignment | PersistentAssignment | ModuleAssignment | CustomAssignment
 
 
-class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    preset: Literal["tiny"]
+class UnetNetwork(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="unet"):
+    preset: Literal["tiny", "ddpm-cifar10", "flow-cifar10", "consistency-32", "consistency-64"]
     block_out_channels: Annotated[list[Annotated[int, Meta(ge=1, le=2147483647)]], Meta(min_length=1)]
     layers_per_block: Annotated[int, Meta(ge=1, le=2147483647)]
     down_block_types: Annotated[list[Literal["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]], Meta(min_length=1)]
     up_block_types: Annotated[list[Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]], Meta(min_length=1)]
-    attention_head_dim: Annotated[int, Meta(ge=1, le=2147483647)]
+    attention_head_dim: Annotated[int, Meta(ge=1, le=2147483647)] | None
     norm_num_groups: Annotated[int, Meta(ge=1, le=2147483647)]
+    norm_eps: Annotated[float, Meta(gt=0)]
+    downsample_type: Literal["conv", "resnet"]
+    upsample_type: Literal["conv", "resnet"]
+    downsample_padding: Annotated[int, Meta(ge=0, le=2147483647)]
+    flip_sin_to_cos: bool
+    freq_shift: Annotated[int, Meta(ge=0, le=2147483647)]
+    resnet_time_scale_shift: Literal["default", "scale_shift"]
     dropout: Annotated[float, Meta(ge=0, lt=1)]
 
 
+class PretrainedNetwork(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="pretrained"):
+    init_from: Annotated[str, Meta(min_length=1)]
+    sha256: str | None
+
+
+class ModuleNetwork(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="module"):
+    module: Annotated[str, Meta(min_length=1)]
+    sha256: str | None
+    options: dict[str, Any]
+
+
+NetworkConfig = UnetNetwork | PretrainedNetwork | ModuleNetwork
+
+
 class OptimizerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    kind: Literal["adamw"]
+    kind: Literal["adam", "adamw", "radam"]
     learning_rate: Annotated[float, Meta(gt=0)]
-    lr_scheduler: Literal["constant_with_warmup"]
+    lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"]
     lr_warmup_steps: Annotated[int, Meta(ge=0, le=2147483647)]
+    lr_decay_steps: Annotated[int, Meta(ge=1, le=2147483647)] | None
+    lr_num_cycles: Annotated[int, Meta(ge=1, le=2147483647)]
+    lr_power: Annotated[float, Meta(gt=0)]
     adam_beta1: Annotated[float, Meta(ge=0, lt=1)]
     adam_beta2: Annotated[float, Meta(ge=0, lt=1)]
     adam_weight_decay: Annotated[float, Meta(ge=0)]
@@ -126,6 +189,28 @@ class OptimizerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="c
 class EmaConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     decay: Annotated[float, Meta(ge=0, lt=1)]
     min_decay: Annotated[float, Meta(ge=0, lt=1)]
+    use_ema_warmup: bool
+    inv_gamma: Annotated[float, Meta(gt=0)]
+    power: Annotated[float, Meta(gt=0)]
+
+
+class ConditioningConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    class_labels: bool
+    label_dropout: Annotated[float, Meta(ge=0, lt=1)]
+
+
+class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    mixed_precision: Literal["no", "fp16", "bf16"]
+    gradient_accumulation_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    gradient_checkpointing: bool
+    torch_compile: bool
+    allow_tf32: bool
+    deterministic: bool
+
+
+class ValidationConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    num_images: Annotated[int, Meta(ge=0, le=2147483647)]
+    every_steps: Annotated[int, Meta(ge=1, le=2147483647)]
 
 
 class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -134,6 +219,10 @@ class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     num_inference_steps: Annotated[int, Meta(ge=1, le=2147483647)]
     seed: Annotated[int, Meta(ge=0, le=4294967295)]
     eta: Annotated[float, Meta(ge=0, le=1)]
+    timestep_spacing: Literal["leading", "linspace", "trailing", "quadratic"]
+    use_clipped_model_output: bool
+    solver: Literal["euler", "dopri5"]
+    guidance_scale: Annotated[float, Meta(ge=0)]
 
 
 class GateConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -146,7 +235,7 @@ class CheckpointConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class TrackingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    report_to: list[Literal["tensorboard", "wandb"]]
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"]]
 
 
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -168,11 +257,14 @@ class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
 
 class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     dataset: DatasetConfig
-    objective: DdimObjective
+    objective: ObjectiveConfig
     assignment: AssignmentConfig
     network: NetworkConfig
     optimizer: OptimizerConfig
     ema: EmaConfig
+    conditioning: ConditioningConfig
+    training: TrainingConfig
+    validation: ValidationConfig
     sampling: SamplingConfig
     gate: GateConfig
     checkpoint: CheckpointConfig
@@ -265,6 +357,14 @@ class StepDone(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", 
     batch_sha256: str
 
 
+class Validated(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="validated"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    loss: float | None
+    ema_loss: float | None
+    num_images: Annotated[int, Meta(ge=1, le=2147483647)]
+    duration_ms: Annotated[float, Meta(ge=0)]
+
+
 class Sampled(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="sampled"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     path: str
@@ -279,7 +379,7 @@ class Saved(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag
 
 
 class Heartbeat(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="heartbeat"):
-    phase: Literal["starting", "waiting", "training", "sampling", "saving", "ending"]
+    phase: Literal["starting", "waiting", "compiling", "training", "validating", "sampling", "saving", "ending"]
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     age_ms: Annotated[float, Meta(ge=0)]
 
@@ -304,7 +404,7 @@ class Failed(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", ta
     is_retryable: bool
 
 
-Event = Hello | Attach | Ready | Credit | StepDone | Sampled | Saved | Heartbeat | Warning | Stopped | Failed
+Event = Hello | Attach | Ready | Credit | StepDone | Validated | Sampled | Saved | Heartbeat | Warning | Stopped | Failed
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -321,6 +421,7 @@ class TelemetryValue(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
 
 
 class BatchHeader(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="batch"):
+    split: Literal["train", "heldOut"]
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     epoch: Annotated[int, Meta(ge=0, le=4294967295)]
     num_images: Annotated[int, Meta(ge=1, le=2147483647)]

@@ -13,28 +13,38 @@ from .codec import raw_bytes
 
 @dataclass(frozen=True)
 class TrainState:
-    """network, ema: one tensor per parameter. optimizer: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`.
+    """network, ema: one tensor per parameter; so target, the slow network of an objective that has one, else empty.
 
-    step: optimiser updates applied. ema_updates: EMA updates applied.
+    optimizer: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`. scaler: fp16's loss scale and the updates since it last
+    changed, else empty. step: batches trained on. ema_updates: EMA updates applied.
     """
 
     step: int
     network: Mapping[str, torch.Tensor]
     ema: Mapping[str, torch.Tensor]
+    target: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, torch.Tensor]
+    scaler: Mapping[str, float]
     ema_updates: int
 
 
+def tensor_parts(state: TrainState) -> dict[str, Mapping[str, torch.Tensor]]:
+    """The parts of a state that are tensors, by name: a file of a checkpoint each; target only where there is one."""
+    parts = {"network": state.network, "ema": state.ema, "optimizer": state.optimizer}
+    return {**parts, "target": state.target} if state.target else parts
+
+
 def state_sha256(state: TrainState) -> str:
-    """SHA-256 (hex) over name, dtype, shape and bytes of every tensor in order of name, and the EMA's update count.
+    """SHA-256 (hex) over name, dtype, shape and bytes of every tensor in order of name, and the numbers beside them.
 
     Files are no substitute: safetensors may write one state as different bytes.
     """
     digest = hashlib.sha256()
-    parts = {"network": state.network, "ema": state.ema, "optimizer": state.optimizer}
-    tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+    tensors = {f"{part}.{name}": tensor for part, named in tensor_parts(state).items() for name, tensor in named.items()}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(raw_bytes(tensor))
     digest.update(f"emaUpdates {state.ema_updates}\n".encode())
+    for name, value in sorted(state.scaler.items()):
+        digest.update(f"scaler {name} {value.hex()}\n".encode())
     return digest.hexdigest()

@@ -122,12 +122,13 @@ def _receive_welcome(channel: Channel, environment: Environment) -> Welcome | Re
 def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
     from .checkpoint import Origin, describe_difference, load_newest
+    from .device import configure_torch
     from .fingerprint import take_fingerprint
     from .notice import list_notices
     from .tracking import open_tracking
-    from .trainer import Trainer, configure_torch
+    from .trainer import Trainer
 
-    device = configure_torch(welcome.config.worker)
+    device = configure_torch(welcome.config.worker, welcome.config.training)
     trainer = Trainer(welcome.config, welcome.dataset, device, environment.rank)
     fingerprint = take_fingerprint(device)
     warnings: list[str] = []

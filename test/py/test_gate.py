@@ -14,7 +14,7 @@ from example import make_config
 from immiscible_worker import gate
 from immiscible_worker import trainer as trainer_module
 from immiscible_worker.errors import PairingError
-from immiscible_worker.objective import Expectation, LossResult, Objective, ddim
+from immiscible_worker.objective import Expectation, Inputs, LossResult, Networks, build_objective
 from immiscible_worker.pixels import to_model_scale
 from immiscible_worker.trainer import Trainer
 from immiscible_worker.uniforms import timesteps_of
@@ -23,9 +23,9 @@ REVERSED = torch.arange(15, -1, -1)
 
 
 def plant_loss(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    """Calls the real loss with changed arguments, or changes its result."""
+    """Calls the real loss with changed inputs, or changes its result."""
     honest = trainer.objective
-    planted = replace(honest, loss=lambda *arguments: change(honest.loss, *arguments))
+    planted = replace(honest, loss=lambda networks, inputs: change(honest.loss, networks, inputs))
     monkeypatch.setattr(trainer, "objective", planted)
 
 
@@ -69,8 +69,8 @@ def test_an_input_noised_with_fresh_noise_is_caught(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_permuted_target_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def permuted(honest: Any, *arguments: Any) -> LossResult:
-        loss, target = honest(*arguments)
+    def permuted(honest: Any, networks: Networks, inputs: Inputs) -> LossResult:
+        loss, target = honest(networks, inputs)
         return LossResult(loss, target[REVERSED])
 
     trainer = make_trainer()
@@ -80,26 +80,26 @@ def test_a_permuted_target_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_moved_images_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, net, images, *rest: honest(net, images[REVERSED], *rest))
+    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, images=inputs.images[REVERSED])))
     expect_caught(trainer, "sample is not")
 
 
 def test_noise_permuted_on_both_sides_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, net, x, noise, *rest: honest(net, x, noise[REVERSED], *rest))
+    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, noise=inputs.noise[REVERSED])))
     expect_caught(trainer, "sample is not .*; the target is not")
 
 
 def test_moved_timesteps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, net, x, n, u, s: honest(net, x, n, u[REVERSED], s))
+    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, uniforms=inputs.uniforms[REVERSED])))
     expect_caught(trainer, "timestep is not")
 
 
 def test_a_network_called_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(honest: Any, *arguments: Any) -> LossResult:
-        honest(*arguments)
-        return honest(*arguments)
+    def twice(honest: Any, networks: Networks, inputs: Inputs) -> LossResult:
+        honest(networks, inputs)
+        return honest(networks, inputs)
 
     trainer = make_trainer()
     plant_loss(trainer, monkeypatch, twice)
@@ -137,35 +137,29 @@ def test_scaled_images_pass_and_unscaled_ones_are_caught(monkeypatch: pytest.Mon
     expect_caught(make_trainer(scaled), "call 1 of the network: sample is not")
 
 
-class TwoNoiseLevels:
-    """An objective of another shape, as consistency training has it: one noise at two levels, two calls of the network.
+def make_two_level_trainer() -> Trainer:
+    """A trainer of an objective of another shape: one noise at two levels, two calls, the second the target."""
+    trainer = make_trainer()
+    ddim = trainer.objective
 
-    The second is under names and without gradient; its answer is the target.
-    """
-
-    @staticmethod
-    def loss(network: Any, images: Any, noise: Any, uniforms: Any, scheduler: DDIMScheduler) -> LossResult:
+    def loss(networks: Networks, inputs: Inputs) -> LossResult:
         """The first level is that of the uniforms, the second the clean end."""
-        t = timesteps_of(uniforms, 1000)
-        predicted = network(scheduler.add_noise(images, noise, t), t).sample  # pyright: ignore[reportArgumentType]
+        t = timesteps_of(inputs.uniforms, 1000)
+        predicted = networks.online(ddim.scheduler.add_noise(inputs.images, inputs.noise, t), t, None).sample
         with torch.no_grad():
             clean = torch.zeros_like(t)
-            lower = scheduler.add_noise(images, noise, clean)  # pyright: ignore[reportArgumentType]
-            target = network(sample=lower, timestep=clean).sample
+            lower = ddim.scheduler.add_noise(inputs.images, inputs.noise, clean)
+            target = networks.target(sample=lower, timestep=clean).sample
         return LossResult(torch.nn.functional.mse_loss(predicted, target), target)
 
-    @staticmethod
-    def expect(images: Any, noise: Any, uniforms: Any, scheduler: DDIMScheduler) -> Expectation:
+    def expect(inputs: Inputs) -> Expectation:
         """Both calls, no target."""
-        [call], _ = ddim.expect(images, noise, uniforms, scheduler)
-        [clean], _ = ddim.expect(images, noise, torch.zeros_like(uniforms), scheduler)
+        assert ddim.expect is not None
+        [call], _ = ddim.expect(inputs)
+        [clean], _ = ddim.expect(replace(inputs, uniforms=torch.zeros_like(inputs.uniforms)))
         return Expectation([call, clean], None)
 
-
-def make_two_level_trainer() -> Trainer:
-    """A trainer of that objective."""
-    trainer = make_trainer()
-    trainer.objective = Objective(trainer.objective.scheduler, TwoNoiseLevels.loss, TwoNoiseLevels.expect)
+    trainer.objective = replace(ddim, loss=loss, expect=expect)
     return trainer
 
 
@@ -187,5 +181,6 @@ def test_another_noise_in_the_second_call_is_caught(monkeypatch: pytest.MonkeyPa
 
 def test_one_call_where_two_belong_is_caught() -> None:
     trainer = make_two_level_trainer()
+    ddim = build_objective(trainer.config.objective, 1.0, (1, 8, 8))
     trainer.objective = replace(trainer.objective, loss=ddim.loss)
     expect_caught(trainer, "expected 2 calls of the network, got 1")

@@ -10,8 +10,7 @@ import torch
 
 from example import make_config
 from immiscible_worker.notice import describe_scale, list_notices
-from immiscible_worker.objective import build_objective
-from immiscible_worker.objective.ddim import expect
+from immiscible_worker.objective import Inputs, build_objective
 
 COUPLED: dict[str, Any] = {"kind": "quantized", "within": "pool", "startStep": 0, "tolerance": 0.001}
 
@@ -39,17 +38,19 @@ COUPLED: dict[str, Any] = {"kind": "quantized", "within": "pool", "startStep": 0
 )
 def test_what_does_not_fit_is_said_and_nothing_else(sections: dict[str, Any], codes: list[str]) -> None:
     config = make_config(**sections)
-    scheduler = build_objective(config.objective, config.dataset.image_scale).scheduler
+    scheduler = build_objective(config.objective, config.dataset.image_scale, (1, 8, 8)).scheduler
     assert [notice.code for notice in list_notices(config, scheduler)] == codes
 
 
 @pytest.mark.parametrize("image_scale", [0.5, 2.0, 4.0])
 def test_the_shift_that_is_said_is_the_shift_of_every_timestep(image_scale: float) -> None:
-    scheduler = build_objective(make_config().objective, image_scale).scheduler
+    objective = build_objective(make_config().objective, image_scale, (1, 8, 8))
+    scheduler, expect = objective.scheduler, objective.expect
+    assert expect is not None
     uniforms = (torch.arange(1000, dtype=torch.float32).view(-1, 1) + 0.5) / 1000
     shape = (1000, 1, 1, 1)
-    signal = expect(torch.full(shape, image_scale), torch.zeros(shape), uniforms, scheduler).calls[0]["sample"]
-    noise = expect(torch.zeros(shape), torch.ones(shape), uniforms, scheduler).calls[0]["sample"]
+    signal = expect(Inputs(torch.full(shape, image_scale), torch.zeros(shape), uniforms, None, 0)).calls[0]["sample"]
+    noise = expect(Inputs(torch.zeros(shape), torch.ones(shape), uniforms, None, 0)).calls[0]["sample"]
     kept = scheduler.alphas_cumprod.view(shape)
     shift = (signal**2 / noise**2).log() - (kept / (1 - kept)).log()
     torch.testing.assert_close(shift, torch.full_like(shift, 2 * math.log(image_scale)), rtol=0, atol=2e-3)
@@ -59,4 +60,4 @@ def test_the_shift_that_is_said_is_the_shift_of_every_timestep(image_scale: floa
 
 
 def test_a_scale_of_one_says_nothing() -> None:
-    assert describe_scale(1.0, build_objective(make_config().objective, 1.0).scheduler) is None
+    assert describe_scale(1.0, build_objective(make_config().objective, 1.0, (1, 8, 8)).scheduler) is None

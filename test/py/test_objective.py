@@ -9,11 +9,16 @@ import numpy as np
 import torch
 
 from example import make_config
-from immiscible_worker.objective import build_objective
+from immiscible_worker.objective import Inputs, LossResult, Networks, build_objective
 from immiscible_worker.pixels import to_model_scale, to_pixels
 from immiscible_worker.uniforms import timesteps_of
 
-OBJECTIVE = build_objective(make_config().objective, 1.0)
+OBJECTIVE = build_objective(make_config().objective, 1.0, (1, 8, 8))
+
+
+def loss_of(network: Any, images: torch.Tensor, noise: torch.Tensor, uniforms: torch.Tensor) -> LossResult:
+    """The loss of one network, without labels, at step 0."""
+    return OBJECTIVE.loss(Networks(network, network), Inputs(images, noise, uniforms, None, 0))
 
 
 def uniforms_of(*timesteps: float) -> torch.Tensor:
@@ -26,14 +31,12 @@ def test_the_loss_is_the_formula_by_hand() -> None:
     noise = np.array([[0.3, -0.7], [1.1, 0.2]], np.float32).reshape(2, 1, 1, 2)
     seen: list[Any] = []
 
-    def network(noisy_images: torch.Tensor, timesteps: torch.Tensor) -> SimpleNamespace:
+    def network(noisy_images: torch.Tensor, timesteps: torch.Tensor, _labels: None) -> SimpleNamespace:
         seen.append((noisy_images, timesteps))
         return SimpleNamespace(sample=0.5 * noisy_images)
 
     uniforms = uniforms_of(0.25, 0.5)
-    loss, target = OBJECTIVE.loss(
-        network, torch.from_numpy(images), torch.from_numpy(noise), uniforms, OBJECTIVE.scheduler
-    )
+    loss, target = loss_of(network, torch.from_numpy(images), torch.from_numpy(noise), uniforms)
     kept = np.cumprod(1 - np.linspace(0.0001, 0.02, 1000))[[250, 500]].reshape(2, 1, 1, 1)
     noisy = np.sqrt(kept) * images + np.sqrt(1 - kept) * noise
     np.testing.assert_allclose(seen[0][0].numpy(), noisy, rtol=1e-5)
@@ -55,7 +58,7 @@ def test_timesteps_cover_0_to_the_last_and_no_more() -> None:
 def test_the_loss_draws_nothing_and_changes_nothing() -> None:
     images, noise = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
     before = torch.get_rng_state()
-    OBJECTIVE.loss(lambda x, _: SimpleNamespace(sample=x), images, noise, uniforms_of(0.1, 0.9), OBJECTIVE.scheduler)
+    loss_of(lambda x, *_: SimpleNamespace(sample=x), images, noise, uniforms_of(0.1, 0.9))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(images, torch.zeros_like(images))
     assert torch.equal(noise, torch.ones_like(noise))

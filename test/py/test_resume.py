@@ -12,10 +12,12 @@ from training import make_batch, make_trainer, train, write_checkpoint
 from example import make_config
 from immiscible_worker.checkpoint import load_newest
 from immiscible_worker.codec import StagedBatch
+from immiscible_worker.device import resolve_device
 from immiscible_worker.errors import ConfigError, NonFiniteError
+from immiscible_worker.optimization import build_learning_rate
 from immiscible_worker.sampler import sample
 from immiscible_worker.state import state_sha256
-from immiscible_worker.trainer import Trainer, learning_rate, resolve_device
+from immiscible_worker.trainer import Trainer
 from orchestrator import CONFIG_HASH, RUN_ID
 
 # Dropout, so that a generator which is carried from step to step would show.
@@ -83,8 +85,8 @@ def test_constant_decay_is_min_decay_equal_to_decay() -> None:
 
 
 def test_the_learning_rate_warms_up_and_stays() -> None:
-    config = make_config().optimizer
-    assert [learning_rate(config, step) for step in (0, 5, 10, 500)] == [0.0, 0.0005, 0.001, 0.001]
+    rate = build_learning_rate(make_config().optimizer)
+    assert [rate(step) for step in (0, 5, 10, 500)] == [0.0, 0.0005, 0.001, 0.001]
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update() -> None:

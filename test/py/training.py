@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
 
 from example import digits, make_config, make_dataset
 from immiscible_worker.card import pipeline_files
 from immiscible_worker.checkpoint import Checkpoint, Origin, save
 from immiscible_worker.codec import Batch, StagedBatch, decode_batch, stage
+from immiscible_worker.device import configure_torch
 from immiscible_worker.fingerprint import take_fingerprint
 from immiscible_worker.protocol import TrainConfig
 from immiscible_worker.sampler import save_pipeline
-from immiscible_worker.trainer import Trainer, configure_torch
+from immiscible_worker.trainer import Trainer
 from orchestrator import CONFIG_HASH, RUN_ID, make_digit_batches
 
 CPU = torch.device("cpu")
@@ -23,7 +25,9 @@ CPU = torch.device("cpu")
 def make_trainer(config: TrainConfig | None = None) -> Trainer:
     """A trainer as it is before step 0, of the small config if no other is given."""
     config = config or make_config()
-    device = configure_torch(config.worker)
+    device = configure_torch(config.worker, config.training)
+    # accelerate keeps precision and device for the life of a process; a test process has many trainers.
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Trainer(config, make_dataset(digits()[0]), device)
 
 

@@ -50,7 +50,7 @@ export interface Session {
 }
 
 /** How many times worker.stepSeconds a phase may last. */
-const PATIENCE = { starting: 10, waiting: 1, training: 1, sampling: 10, saving: 10, ending: 10 } as const
+const PATIENCE = { starting: 10, waiting: 1, compiling: 10, training: 1, validating: 10, sampling: 10, saving: 10, ending: 10 } as const
 
 /**
  * Listens for the worker whose address is `runId.generation.0` and serves it until `close`.
@@ -156,7 +156,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
         if (isClosed || isStopping) return
         credits--
         nextStep = step + 1
-        const header: BatchHeader = { kind: 'batch', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
+        const header: BatchHeader = { kind: 'batch', split: 'train', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
         sentAt.set(step, performance.now())
         await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
       })

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from ..protocol import DdimObjective
+from ..protocol import DdimObjective, ObjectiveConfig
 from . import ddim
-from .contract import Expectation, LossResult, Objective
+from .contract import (
+    BuildContext,
+    Expectation,
+    Inputs,
+    LossResult,
+    Network,
+    Networks,
+    Objective,
+    SamplerKind,
+)
 
-__all__ = ["Expectation", "LossResult", "Objective", "build_objective"]
+__all__ = [
+    "BuildContext",
+    "Expectation",
+    "Inputs",
+    "LossResult",
+    "Network",
+    "Networks",
+    "Objective",
+    "SamplerKind",
+    "build_objective",
+]
+
+_OBJECTIVES: dict[type, Callable[[BuildContext], Objective]] = {DdimObjective: ddim.build}
 
 
-def build_objective(config: DdimObjective, image_scale: float) -> Objective:
-    """The objective that a config names, for images in [-image_scale, image_scale]."""
-    return _OBJECTIVES[type(config)](config, image_scale)
-
-
-_OBJECTIVES: dict[type, Callable[[Any, float], Objective]] = {DdimObjective: ddim.build}
+def build_objective(config: ObjectiveConfig, image_scale: float, image_shape: tuple[int, int, int]) -> Objective:
+    """The objective that a config names, for images [C, H, W] in [-image_scale, image_scale]. Raises ConfigError."""
+    return _OBJECTIVES[type(config)](BuildContext(config, image_scale, image_shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +9,33 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
 from ..protocol import DdimObjective
 from ..uniforms import timesteps_of
-from .contract import Expectation, LossResult, Objective
+from .contract import BuildContext, Expectation, Inputs, LossResult, Networks, Objective
 
 
-def build(config: DdimObjective, image_scale: float) -> Objective:
-    """The objective for images in [-image_scale, image_scale]."""
-    return Objective(build_scheduler(config, image_scale), loss, expect)
+def build(context: BuildContext) -> Objective:
+    """The objective of a DdimObjective."""
+    scheduler = build_scheduler(context.config, context.image_scale)
+
+    def loss(networks: Networks, inputs: Inputs) -> LossResult:
+        """Mean squared error between the noise and the network's guess of it."""
+        images, noise = inputs.images, inputs.noise
+        num_timesteps: int = scheduler.config.num_train_timesteps  # pyright: ignore[reportAttributeAccessIssue]
+        timesteps = timesteps_of(inputs.uniforms, num_timesteps)
+        noisy_images = scheduler.add_noise(images, noise, timesteps)  # pyright: ignore[reportArgumentType]
+        predicted = networks.online(noisy_images, timesteps, inputs.labels).sample
+        return LossResult(torch.nn.functional.mse_loss(predicted.float(), noise), noise)
+
+    def expect(inputs: Inputs) -> Expectation:
+        """One call on sqrt(a) x + sqrt(1 - a) n (Ho et al. 2020, eq. 4), a = alphas_cumprod[t]; the target is n."""
+        alphas = scheduler.alphas_cumprod.to(device=inputs.images.device, dtype=torch.float32)
+        timestep = torch.floor(inputs.uniforms[:, 0] * len(alphas)).long()
+        a = alphas[timestep].view(-1, 1, 1, 1)
+        call: dict[str, Any] = {"sample": a**0.5 * inputs.images + (1 - a) ** 0.5 * inputs.noise, "timestep": timestep}
+        if inputs.labels is not None:
+            call["class_labels"] = inputs.labels
+        return Expectation([call], inputs.noise)
+
+    return Objective("ddim", scheduler, loss, expect)
 
 
 def build_scheduler(config: DdimObjective, image_scale: float) -> DDIMScheduler:
@@ -28,30 +48,3 @@ def build_scheduler(config: DdimObjective, image_scale: float) -> DDIMScheduler:
         prediction_type=config.prediction_type,
         clip_sample_range=image_scale,
     )
-
-
-def loss(
-    network: Callable[..., Any],
-    images: torch.Tensor,
-    noise: torch.Tensor,
-    uniforms: torch.Tensor,
-    scheduler: DDIMScheduler,
-) -> LossResult:
-    """Mean squared error between the noise and the network's guess of it. Draws nothing.
-
-    images: float32 [B, C, H, W] in the model's scale. noise: float32, same shape, row i paired with image i.
-    uniforms: float32 [B, 3] in [0, 1). network(noisy_images, timesteps).sample: same shape as images.
-    """
-    timesteps = timesteps_of(uniforms, scheduler.config.num_train_timesteps)  # pyright: ignore[reportAttributeAccessIssue]
-    noisy_images = scheduler.add_noise(images, noise, timesteps)  # pyright: ignore[reportArgumentType]
-    predicted = network(noisy_images, timesteps).sample
-    target = noise
-    return LossResult(torch.nn.functional.mse_loss(predicted.float(), target), target)
-
-
-def expect(images: torch.Tensor, noise: torch.Tensor, uniforms: torch.Tensor, scheduler: DDIMScheduler) -> Expectation:
-    """One call on sqrt(a) x + sqrt(1 - a) n (Ho et al. 2020, eq. 4), a = alphas_cumprod[t]; the target is n itself."""
-    alphas = scheduler.alphas_cumprod.to(device=images.device, dtype=torch.float32)
-    timestep = torch.floor(uniforms[:, 0] * len(alphas)).long()
-    a = alphas[timestep].view(-1, 1, 1, 1)
-    return Expectation([{"sample": a**0.5 * images + (1 - a) ** 0.5 * noise, "timestep": timestep}], noise)

@@ -20,7 +20,7 @@ test.each([
 
 test('a tensor whose memory is not what its header says is never sent', () => {
   const spec = { name: 'images', dtype: 'uint8' as const, shape: [4], byteLength: 4, crc32: 0 }
-  const header = { kind: 'batch' as const, step: 0, epoch: 0, numImages: 4, tensors: [spec], telemetry: [] }
+  const header = { kind: 'batch' as const, split: 'train' as const, step: 0, epoch: 0, numImages: 4, tensors: [spec], telemetry: [] }
   expect(() => encodeBatch('0'.repeat(32), 0, header, [{ spec, data: new Uint8Array(5) }])).toThrow(
     'tensor images: expected 4 bytes, got 5',
   )
@@ -29,7 +29,7 @@ test('a tensor whose memory is not what its header says is never sent', () => {
 test('every view is sent as its bytes, an offset kept', () => {
   const floats = Float32Array.of(1, 2, 3).subarray(1)
   const spec = { name: 'noise', dtype: 'float32' as const, shape: [2], byteLength: 8, crc32: 0 }
-  const header = { kind: 'batch' as const, step: 0, epoch: 0, numImages: 2, tensors: [spec], telemetry: [] }
+  const header = { kind: 'batch' as const, split: 'train' as const, step: 0, epoch: 0, numImages: 2, tensors: [spec], telemetry: [] }
   const frame = encodeBatch('0'.repeat(32), 0, header, [{ spec, data: floats }])[2]
   expect(frame).toBeInstanceOf(Uint8Array)
   expect([...new Float32Array(frame.slice().buffer)]).toEqual([2, 3])
