@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { WorkerEvent } from '../../../protocol/index.ts'
+import { PROTOCOL_VERSION, type WorkerEvent } from '../../../protocol/index.ts'
 import { openChannel } from '../../../ts/worker/channel.ts'
 import { superviseWorker, type SupervisorOptions } from '../../../ts/worker/supervisor.ts'
 import type { WireBatch } from '../../../ts/worker/session.ts'
@@ -113,7 +113,7 @@ test('a resumed worker gets batches from the step that it asks for', async () =>
 })
 
 test.each([
-  ['wrong-version', 'protocolVersion: expected 2, got 99'],
+  ['wrong-version', `protocolVersion: expected ${PROTOCOL_VERSION}, got 99`],
   ['wrong-config', 'configHash: expected hash, got another'],
   ['wrong-token', 'token: not the one this run gave out'],
 ])('%s is refused with both values, and the worker is told', async (mode, message) => {
