@@ -38,6 +38,7 @@ def build_unet(config: UnetNetwork, image_shape: Sequence[int], num_classes: int
         up_block_types=tuple(config.up_block_types),
         attention_head_dim=config.attention_head_dim,
         norm_num_groups=config.norm_num_groups,
+        attn_norm_num_groups=config.attn_norm_num_groups,
         norm_eps=config.norm_eps,
         downsample_type=config.downsample_type,
         upsample_type=config.upsample_type,

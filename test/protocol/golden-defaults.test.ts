@@ -24,7 +24,7 @@ const WRITTEN = {
     { kind: 'pretrained', initFrom: '/runs/first/pipeline' },
     { kind: 'module', module: 'my_network' },
   ],
-} satisfies { [Section in keyof TrainConfigInput]: TrainConfigInput[Section][] }
+} satisfies { [Section in keyof TrainConfigInput]?: TrainConfigInput[Section][] }
 
 function resolveSections(): Record<string, Record<string, object>> {
   return Object.fromEntries(

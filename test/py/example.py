@@ -36,6 +36,7 @@ _CONFIG: dict[str, Any] = {
         "upBlockTypes": ["AttnUpBlock2D", "UpBlock2D"],
         "attentionHeadDim": 8,
         "normNumGroups": 4,
+        "attnNormNumGroups": None,
         "normEps": 1e-5,
         "downsampleType": "conv",
         "upsampleType": "conv",
