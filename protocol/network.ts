@@ -162,6 +162,6 @@ export function expandNetwork(written: unknown): unknown {
   if (kind === 'module' && 'module' in given) return { ...given, kind, module: pythonModule(given['module']) }
   if (kind !== 'unet') return { ...given, kind }
   const preset = given['preset'] ?? 'tiny'
-  const values = Object.hasOwn(NETWORK_PRESETS, String(preset)) ? NETWORK_PRESETS[preset as Unet['preset']] : NETWORK_PRESETS.tiny
+  const values = Object.hasOwn(NETWORK_PRESETS, preset as PropertyKey) ? NETWORK_PRESETS[preset as Unet['preset']] : NETWORK_PRESETS.tiny
   return { ...values, ...given, kind, preset }
 }

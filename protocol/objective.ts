@@ -135,7 +135,7 @@ export function expandObjective(written: unknown, defaults: { readonly maxTrainS
   if (given['kind'] === 'module' && 'module' in given) return { ...given, module: pythonModule(given['module']) }
   if (given['kind'] !== 'consistency') return given
   const preset = given['preset'] ?? 'improved'
-  const values = Object.hasOwn(CONSISTENCY_PRESETS, String(preset))
+  const values = Object.hasOwn(CONSISTENCY_PRESETS, preset as PropertyKey)
     ? CONSISTENCY_PRESETS[preset as Consistency['preset']]
     : CONSISTENCY_PRESETS.improved
   const lpipsWeights = absolutePath(given['lpipsWeights'] ?? values.lpipsWeights)
