@@ -1,6 +1,6 @@
-"""An objective of your own: epsilon-prediction with P2 weighting (Choi et al. 2022), which leaves fine detail to the end.
+"""An objective of your own: epsilon-prediction with the P2 weighting of Choi et al. 2022, which spares fine detail.
 
-    objective: { kind: 'module', module: 'py/examples/own_objective.py', options: { gamma: 1, k: 1 } }
+objective: { kind: 'module', module: 'py/examples/own_objective.py', options: { gamma: 1, k: 1 } }
 """
 
 from __future__ import annotations

@@ -91,15 +91,18 @@ def load_pretrained(config: PretrainedNetwork, image_shape: Sequence[int], num_c
         if config.sha256 not in (None, actual):
             message = f"{folder} has changed since the run was made: expected SHA-256 {config.sha256}, got {actual}"
             raise ConfigError("NETWORK", f"network.initFrom: {message}")
-        network, info = UNet2DModel.from_pretrained(
+        loaded: Any = UNet2DModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, torch_dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError("NETWORK", f"network.initFrom: {folder} cannot be loaded: {error}") from error
+    network, info = loaded
     for what, names in info.items():
         if names:
             listed = ", ".join(map(str, list(names)[:3]))
-            raise ConfigError("NETWORK", f"network.initFrom: {folder}: expected no {what.replace('_', ' ')}, got {listed}")
+            raise ConfigError(
+                "NETWORK", f"network.initFrom: {folder}: expected no {what.replace('_', ' ')}, got {listed}"
+            )
     problem = _describe_misfit(network, image_shape, num_classes)
     if problem:
         raise ConfigError("NETWORK", f"network.initFrom: {folder}: {problem}")
@@ -107,7 +110,7 @@ def load_pretrained(config: PretrainedNetwork, image_shape: Sequence[int], num_c
 
 
 def pretrained_sha256(folder: Path) -> str:
-    """SHA-256 (hex) over name and SHA-256 of config.json and each file of weights, as ts/pin.ts has it. Raises OSError."""
+    """SHA-256 (hex) over name and SHA-256 of config.json and the weights' files, as in ts/pin.ts. Raises OSError."""
     index = f"{_WEIGHTS}.index.json"
     if (folder / index).exists():
         weights = [index, *(path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name))]

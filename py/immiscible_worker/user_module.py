@@ -1,4 +1,4 @@
-"""Code of the user's own: a Python file of known content, or an importable module, whose mistakes are told as theirs."""
+"""Code of the user's own: a file of known content or an importable module, whose mistakes are told as theirs."""
 
 from __future__ import annotations
 

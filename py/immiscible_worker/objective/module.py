@@ -24,7 +24,7 @@ _SCHEDULERS = {
 
 
 def build(context: BuildContext) -> Objective:
-    """The objective of a ModuleObjective. Raises ConfigError, also later where its functions fail or answer nonsense."""
+    """The objective of a ModuleObjective. Raises ConfigError, also later, where one of its functions fails."""
     config: ModuleObjective = context.config
     module = config.module
     made = build_users(_SECTION, module, config.sha256, replace(context, options=config.options))
