@@ -122,7 +122,8 @@ def test_preset_attends_where_its_paper_does(preset: str, resolution: int, sides
         for module in network.modules():
             if isinstance(module, Attention):
                 assert module.group_norm is not None
-                module.register_forward_pre_hook(lambda part, given: found.append((part.heads, given[0].shape[-1])))
+                note: Any = lambda part, given: found.append((part.heads, given[0].shape[-1]))  # noqa: E731
+                module.register_forward_pre_hook(note)
         network(torch.zeros(1, 3, resolution, resolution), torch.zeros(1))
     assert {side for _, side in found} == sides
     assert {number for number, _ in found} == heads
