@@ -21,7 +21,7 @@ function another(value: unknown): unknown {
   if (typeof value === 'number') return value + 1
   if (typeof value === 'boolean') return !value
   if (Array.isArray(value)) return [...(value as unknown[]), 'more']
-  return value === null ? 'something' : `${String(value)}-other`
+  return value === null ? 'something' : `${value as string}-other`
 }
 
 function replaceAt(config: TrainConfig, path: readonly string[]): TrainConfig {

@@ -15,6 +15,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from preset_table import preset_table
 from safetensors.torch import load_file, save_file
 
 from example import make_config
@@ -127,6 +128,10 @@ def test_preset_attends_where_its_paper_does(preset: str, resolution: int, sides
         network(torch.zeros(1, 3, resolution, resolution), torch.zeros(1))
     assert {side for _, side in found} == sides
     assert {number for number, _ in found} == heads
+
+
+def test_documentation_has_the_table_as_it_is_printed() -> None:
+    assert preset_table() in (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
 
 
 def test_classes_are_one_more_than_those_of_the_data() -> None:
