@@ -45,27 +45,32 @@ test("a mistake in the user's code ends the run with its place, and its tracebac
   expect(readFileSync(join(folder, 'run', 'worker.log'), 'utf8')).toContain('return context.image_size  # no such field')
 })
 
-test('a run begins from the pipeline of another, whose content it holds to', { timeout: 120 * SECONDS }, async () => {
-  const folder = temporaryFolder()
-  const first = await trainImmiscible({ ...SHORT, outputDir: join(folder, 'first') })
-  const { network: _, ...rest } = SHORT
-  const input = { ...rest, network: { initFrom: first.pipelineFolder }, maxTrainSteps: 2 }
-  const outputDir = join(folder, 'second')
-  const second = await trainImmiscible({ ...input, outputDir })
-  expect(second).toMatchObject({ outcome: 'finished', step: 2 })
-  const config = JSON.parse(readFileSync(join(outputDir, 'config.json'), 'utf8')) as { network: object }
-  expect(config.network).toMatchObject({
-    kind: 'pretrained',
-    initFrom: first.pipelineFolder,
-    sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
-  })
-  const losses = [first, second].map(({ runFolder }) => eventsOf(readEvents(runFolder), 'step')[0].loss)
-  expect(losses[1], 'the first step of the second sees trained weights').not.toBe(losses[0])
-
-  const third = await trainImmiscible({ ...input, maxTrainSteps: 3, outputDir: join(folder, 'third') })
-  expect((await resumeImmiscible(outputDir, { maxTrainSteps: 3 })).stateSha256).toBe(third.stateSha256)
-  rmSync(first.pipelineFolder, { recursive: true })
-  await expect(resumeImmiscible(outputDir, { maxTrainSteps: 4 })).rejects.toThrow(
-    /network\.initFrom: expected a pipeline folder, one with unet\/config\.json/,
-  )
-})
+test(
+  'a run begins from the pipeline of another, whose content it holds to; a gate that compares nothing says so',
+  { timeout: 120 * SECONDS },
+  async () => {
+    const folder = temporaryFolder()
+    const first = await trainImmiscible({ ...SHORT, outputDir: join(folder, 'first') })
+    const { network: _, ...rest } = SHORT
+    const module = join(folder, 'blind.py')
+    writeFileSync(module, readFileSync(example('own_objective.py'), 'utf8').replace('scheduler, loss, expect)', 'scheduler, loss)'))
+    const objective = { kind: 'module', module } as const
+    const input = { ...rest, objective, network: { initFrom: first.pipelineFolder }, maxTrainSteps: 2 }
+    const outputDir = join(folder, 'second')
+    const second = await trainImmiscible({ ...input, outputDir })
+    expect(second).toMatchObject({ outcome: 'finished', step: 2 })
+    expect(eventsOf(readEvents(outputDir), 'warning').map(({ code }) => code)).toContain('GATE_BLIND')
+    const config = JSON.parse(readFileSync(join(outputDir, 'config.json'), 'utf8')) as { network: object }
+    expect(config.network).toMatchObject({
+      kind: 'pretrained',
+      initFrom: first.pipelineFolder,
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    })
+    const third = await trainImmiscible({ ...input, maxTrainSteps: 3, outputDir: join(folder, 'third') })
+    expect((await resumeImmiscible(outputDir, { maxTrainSteps: 3 })).stateSha256).toBe(third.stateSha256)
+    rmSync(first.pipelineFolder, { recursive: true })
+    await expect(resumeImmiscible(outputDir, { maxTrainSteps: 4 })).rejects.toThrow(
+      /network\.initFrom: expected a pipeline folder, one with unet\/config\.json/,
+    )
+  },
+)
