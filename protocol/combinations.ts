@@ -52,13 +52,19 @@ function checkSchedule({ lrScheduler, lrWarmupSteps, lrDecaySteps }: TrainConfig
     'optimizer.lrDecaySteps',
     `expected more than optimizer.lrWarmupSteps (${lrWarmupSteps}) with '${lrScheduler}', got ${lrDecaySteps ?? 'nothing'}`,
   )
+  expect(
+    isFalling || lrDecaySteps === null,
+    'optimizer.lrDecaySteps',
+    `expected nothing with '${lrScheduler}', which does not fall, got ${lrDecaySteps}`,
+  )
 }
 
 function checkDdim({ betaStart, betaEnd }: Of<'ddim'>, expect: Expect): void {
   expect(betaStart < betaEnd, 'objective.betaStart', `expected less than objective.betaEnd (${betaEnd}), got ${betaStart}`)
 }
 
-function checkConsistency({ sigmaMin, sigmaMax, s0, s1, loss, lpipsWeights }: Of<'consistency'>, expect: Expect): void {
+function checkConsistency(objective: Of<'consistency'>, expect: Expect): void {
+  const { sigmaMin, sigmaMax, s0, s1, loss, lpipsWeights } = objective
   expect(sigmaMin < sigmaMax, 'objective.sigmaMin', `expected less than objective.sigmaMax (${sigmaMax}), got ${sigmaMin}`)
   expect(s0 <= s1, 'objective.s0', `expected at most objective.s1 (${s1}), got ${s0}`)
   expect(
@@ -66,10 +72,38 @@ function checkConsistency({ sigmaMin, sigmaMax, s0, s1, loss, lpipsWeights }: Of
     'objective.lpipsWeights',
     "expected a safetensors file, since objective.loss is 'lpips', got nothing",
   )
+  if (s0 <= s1) checkDoubling(objective, expect)
+  expect(
+    objective.targetEma === 'none' || objective.startEma > 0,
+    'objective.startEma',
+    "expected more than 0 with targetEma 'adaptive', whose rate is exp(s0 ln(startEma) / N(k)), got 0",
+  )
+  if (objective.levelSampling === 'lognormal' && sigmaMin < sigmaMax) checkLognormal(objective, expect)
+}
+
+/** N(k) doubles each K / (log2(s1 / s0) + 1) updates (Song & Dhariwal 2023, eq. 12 f.), which must be a whole one at least. */
+function checkDoubling({ discretization, discretizationSteps, s0, s1 }: Of<'consistency'>, expect: Expect): void {
+  const numStages = Math.floor(Math.log2(Math.floor(s1 / s0))) + 1
+  expect(
+    discretization !== 'doubling' || discretizationSteps >= numStages,
+    'objective.discretizationSteps',
+    `expected at least ${numStages}, an update for each doubling from s0 (${s0}) to s1 (${s1}), got ${discretizationSteps}; it defaults to maxTrainSteps`,
+  )
+}
+
+/** Beyond four standard deviations float32 has no probability left for any level. */
+function checkLognormal({ sigmaMin, sigmaMax, pMean, pStd }: Of<'consistency'>, expect: Expect): void {
+  const [least, most] = [Math.log(sigmaMin) - 4 * pStd, Math.log(sigmaMax) + 4 * pStd]
+  expect(
+    pMean >= least && pMean <= most,
+    'objective.pMean',
+    `expected ${least.toFixed(2)} to ${most.toFixed(2)}, within 4 pStd of ln sigmaMin and ln sigmaMax, since no level would be drawn, got ${pMean}`,
+  )
 }
 
 function checkUnet(network: Unet, expect: Expect): void {
-  const numBlocks = network.blockOutChannels.length
+  const { blockOutChannels, normNumGroups, attnNormNumGroups, attentionHeadDim } = network
+  const numBlocks = blockOutChannels.length
   for (const field of ['downBlockTypes', 'upBlockTypes'] as const) {
     expect(
       network[field].length === numBlocks,
@@ -77,37 +111,67 @@ function checkUnet(network: Unet, expect: Expect): void {
       `expected ${numBlocks} blocks, one for each of network.blockOutChannels, got ${network[field].length}`,
     )
   }
-  network.blockOutChannels.forEach((channels, level) => {
+  blockOutChannels.forEach((channels, level) => {
     expect(
-      channels % network.normNumGroups === 0,
+      channels % normNumGroups === 0,
       `network.blockOutChannels[${level}]`,
-      `expected a multiple of network.normNumGroups (${network.normNumGroups}), got ${channels}`,
+      `expected a multiple of network.normNumGroups (${normNumGroups}), got ${channels}`,
     )
   })
+  const last = blockOutChannels[numBlocks - 1]
+  expect(
+    attnNormNumGroups === null || last % attnNormNumGroups === 0,
+    'network.attnNormNumGroups',
+    `expected a divisor of the last of network.blockOutChannels (${last}), got ${attnNormNumGroups}`,
+  )
+  // The middle block attends, whatever the others do; upBlockTypes begin at the last level.
+  const attending = blockOutChannels.filter(
+    (_, level) =>
+      level === numBlocks - 1 ||
+      network.downBlockTypes[level]?.startsWith('Attn') ||
+      network.upBlockTypes[numBlocks - 1 - level]?.startsWith('Attn'),
+  )
+  const narrowest = Math.min(...attending)
+  expect(
+    attentionHeadDim === null || attentionHeadDim <= narrowest,
+    'network.attentionHeadDim',
+    `expected at most ${narrowest}, the channels of the narrowest level with attention, got ${attentionHeadDim}`,
+  )
 }
 
 /** A sampler has the options of its objective; an objective of the user's own says in Python which sampler it has. */
 function checkSampling({ objective, sampling, conditioning }: TrainConfig, expect: Expect): void {
   const { kind } = objective
-  const only = (owner: ObjectiveConfig['kind'], isDefault: boolean, field: string, why: string, got: unknown, wanted: string): void =>
-    expect(isDefault || kind === owner || kind === 'module', `sampling.${field}`, `expected ${wanted} with objective '${kind}', ${why}, got ${got}`)
-  const { eta, timestepSpacing, useClippedModelOutput, solver, numInferenceSteps, guidanceScale } = sampling
-  only('ddim', eta === 0, 'eta', 'whose sampler has no such noise', eta, '0')
-  only('ddim', timestepSpacing === 'leading', 'timestepSpacing', 'which has no DDIM timesteps', `'${timestepSpacing}'`, "'leading'")
-  only('ddim', !useClippedModelOutput, 'useClippedModelOutput', 'which derives no noise from a clipped image', 'true', 'false')
-  only('flow', solver === 'euler', 'solver', 'which is no differential equation to it', `'${solver}'`, "'euler'")
+  const { timestepSpacing, numInferenceSteps, guidanceScale } = sampling
+  const only = (owner: ObjectiveConfig['kind'], field: keyof typeof sampling, wanted: unknown, why: string): void => {
+    const got = sampling[field]
+    expect(
+      got === wanted || kind === owner || kind === 'module',
+      `sampling.${field}`,
+      `expected ${quote(wanted)} with objective '${kind}', ${why}, got ${quote(got)}`,
+    )
+  }
+  only('ddim', 'eta', 0, 'whose sampler has no such noise')
+  only('ddim', 'timestepSpacing', 'leading', 'which has no DDIM timesteps')
+  only('ddim', 'useClippedModelOutput', false, 'which derives no noise from a clipped image')
+  only('flow', 'solver', 'euler', 'which is no differential equation to it')
   const limit = kind === 'ddim' ? objective.numTrainTimesteps : kind === 'consistency' ? MAX_CONSISTENCY_STEPS : Infinity
   const limitName = kind === 'ddim' ? 'objective.numTrainTimesteps' : "the scheduler's levels"
+  expect(numInferenceSteps <= limit, 'sampling.numInferenceSteps', `expected at most ${limitName} (${limit}), got ${numInferenceSteps}`)
   expect(
-    numInferenceSteps <= limit,
+    kind !== 'ddim' || numInferenceSteps > 1 || timestepSpacing === 'trailing',
     'sampling.numInferenceSteps',
-    `expected at most ${limitName} (${limit}), got ${numInferenceSteps}`,
+    `expected at least 2 with '${timestepSpacing}', whose only timestep would be 0, where there is no noise left, got 1`,
   )
   expect(
     guidanceScale === 1 || (conditioning.classLabels && conditioning.labelDropout > 0),
     'sampling.guidanceScale',
     `expected 1 without conditioning.classLabels and a conditioning.labelDropout above 0, which teach the network to do without a label, got ${guidanceScale}`,
   )
+}
+
+function quote(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
 /** Levels of CMStochasticIterativeScheduler as openai's checkpoints have it. */

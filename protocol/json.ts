@@ -2,10 +2,7 @@
 import { z } from 'zod'
 
 /** Not z.json(): that is a recursive schema, which no msgspec struct could be made from. */
-export const jsonOptions = z
-  .record(z.string(), z.unknown())
-  .refine(isJson, 'expected JSON values')
-  .default({})
+export const jsonOptions = z.record(z.string(), z.unknown()).refine(isJson, 'expected JSON values').default({})
 
 function isJson(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value)

@@ -1,5 +1,6 @@
 /** The network that is trained: a diffusers UNet2DModel by preset or by field, one that was trained before, or the user's own. */
 import { z } from 'zod'
+import { absolutePath, pythonModule } from './file.ts'
 import { jsonOptions } from './json.ts'
 
 const positiveInt = z.int32().min(1)
@@ -18,6 +19,9 @@ export const unetNetwork = z
     upBlockTypes: z.array(upBlock).min(1),
     attentionHeadDim: positiveInt.nullable().describe('channels of an attention head; null: one head'),
     normNumGroups: positiveInt,
+    attnNormNumGroups: positiveInt
+      .nullable()
+      .describe("of the middle block's attention; null: normNumGroups, and no norm there with resnetTimeScaleShift 'scale_shift'"),
     normEps: z.number().positive(),
     downsampleType: z.enum(['conv', 'resnet']),
     upsampleType: z.enum(['conv', 'resnet']),
@@ -42,7 +46,10 @@ export const pretrainedNetwork = z
 export const moduleNetwork = z
   .strictObject({
     kind: z.literal('module'),
-    module: z.string().min(1).describe('a Python file, or the dotted name of a module that the worker can import; its build() makes the network'),
+    module: z
+      .string()
+      .min(1)
+      .describe('a Python file, or the dotted name of a module that the worker can import; its build() makes the network'),
     sha256: z.string().nullable().default(null).describe('of the file, taken when the run is made; null for a dotted name'),
     options: jsonOptions.describe('handed to build()'),
   })
@@ -56,6 +63,7 @@ type Unet = z.infer<typeof unetNetwork>
 
 /** diffusers' own defaults for what the presets do not say. */
 const UNET_DEFAULTS = {
+  attnNormNumGroups: null,
   normEps: 1e-5,
   downsampleType: 'conv',
   upsampleType: 'conv',
@@ -92,7 +100,7 @@ export const NETWORK_PRESETS: Record<Unet['preset'], Omit<Unet, 'kind' | 'preset
     freqShift: 1,
     dropout: 0.1,
   },
-  // torchcfm's CIFAR-10 example: the same plan, heads of 64 channels.
+  // torchcfm's CIFAR-10 example: the same plan and number of parameters, heads of 64 channels.
   'flow-cifar10': {
     ...UNET_DEFAULTS,
     blockOutChannels: [128, 256, 256, 256],
@@ -103,15 +111,16 @@ export const NETWORK_PRESETS: Record<Unet['preset'], Omit<Unet, 'kind' | 'preset
     normNumGroups: 32,
     dropout: 0.1,
   },
-  // The plan of NCSN++ as Song et al. 2023 train it on CIFAR-10 (256 channels on three levels, four layers, attention at 16), from diffusers' blocks.
+  // The plan of NCSN++ as Song et al. 2023 train it on CIFAR-10 (256 channels on three levels, four layers, attention of one head at 16), from diffusers' blocks.
   'consistency-32': {
     ...UNET_DEFAULTS,
     blockOutChannels: [256, 256, 256],
     layersPerBlock: 4,
     downBlockTypes: ['ResnetDownsampleBlock2D', 'AttnDownBlock2D', 'ResnetDownsampleBlock2D'],
     upBlockTypes: ['ResnetUpsampleBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'],
-    attentionHeadDim: 64,
+    attentionHeadDim: null,
     normNumGroups: 32,
+    attnNormNumGroups: 32,
     downsampleType: 'resnet',
     upsampleType: 'resnet',
     resnetTimeScaleShift: 'scale_shift',
@@ -126,6 +135,7 @@ export const NETWORK_PRESETS: Record<Unet['preset'], Omit<Unet, 'kind' | 'preset
     upBlockTypes: ['AttnUpBlock2D', 'AttnUpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D'],
     attentionHeadDim: 64,
     normNumGroups: 32,
+    attnNormNumGroups: 32,
     downsampleType: 'resnet',
     upsampleType: 'resnet',
     resnetTimeScaleShift: 'scale_shift',
@@ -133,21 +143,25 @@ export const NETWORK_PRESETS: Record<Unet['preset'], Omit<Unet, 'kind' | 'preset
   },
 }
 
-/** What a user writes: a preset with changes, `{ initFrom }`, `{ module }`. */
+/** What a user writes: a preset with changes or by its name alone, `{ initFrom }`, `{ module }`. */
 export type NetworkInput =
   | Partial<z.input<typeof unetNetwork>>
   | Omit<z.input<typeof pretrainedNetwork>, 'kind'>
   | z.input<typeof pretrainedNetwork>
   | Omit<z.input<typeof moduleNetwork>, 'kind'>
   | z.input<typeof moduleNetwork>
+  | Unet['preset']
 
 /** What was written as a section; what makes no sense stays as it is, for the schema to report. */
 export function expandNetwork(written: unknown): unknown {
-  if (typeof written !== 'object' || written === null || Array.isArray(written)) return written
-  const given = written as Record<string, unknown>
+  const section = typeof written === 'string' ? { preset: written } : written
+  if (typeof section !== 'object' || section === null || Array.isArray(section)) return section
+  const given = section as Record<string, unknown>
   const kind = given['kind'] ?? ('initFrom' in given ? 'pretrained' : 'module' in given ? 'module' : 'unet')
+  if (kind === 'pretrained' && 'initFrom' in given) return { ...given, kind, initFrom: absolutePath(given['initFrom']) }
+  if (kind === 'module' && 'module' in given) return { ...given, kind, module: pythonModule(given['module']) }
   if (kind !== 'unet') return { ...given, kind }
   const preset = given['preset'] ?? 'tiny'
-  const values = NETWORK_PRESETS[preset as Unet['preset']] ?? NETWORK_PRESETS.tiny
+  const values = Object.hasOwn(NETWORK_PRESETS, preset as PropertyKey) ? NETWORK_PRESETS[preset as Unet['preset']] : NETWORK_PRESETS.tiny
   return { ...values, ...given, kind, preset }
 }

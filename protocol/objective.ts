@@ -1,5 +1,6 @@
 /** What is trained: one schema per objective, with the values behind its presets. */
 import { z } from 'zod'
+import { absolutePath, pythonModule } from './file.ts'
 import { jsonOptions } from './json.ts'
 
 const positiveInt = z.int32().min(1)
@@ -29,7 +30,9 @@ export const consistencyObjective = z
     discretization: z.enum(['sqrt', 'doubling']).describe('how the number of levels N(k) grows from s0 to s1'),
     s0: z.int32().min(2),
     s1: z.int32().min(2),
-    discretizationSteps: positiveInt.describe('K of N(k): the optimiser updates over which N grows; later it stays. Default: maxTrainSteps'),
+    discretizationSteps: positiveInt.describe(
+      'K of N(k): the optimiser updates over which N grows; later it stays. Default: maxTrainSteps',
+    ),
     levelSampling: z.enum(['uniform', 'lognormal']),
     pMean: z.number(),
     pStd: z.number().positive(),
@@ -56,7 +59,10 @@ export const flowObjective = z
 export const moduleObjective = z
   .strictObject({
     kind: z.literal('module'),
-    module: z.string().min(1).describe('a Python file, or the dotted name of a module that the worker can import; its build() makes the objective'),
+    module: z
+      .string()
+      .min(1)
+      .describe('a Python file, or the dotted name of a module that the worker can import; its build() makes the objective'),
     sha256: z.string().nullable().default(null).describe('of the file, taken when the run is made; null for a dotted name'),
     options: jsonOptions.describe('handed to build()'),
   })
@@ -126,8 +132,12 @@ export function expandObjective(written: unknown, defaults: { readonly maxTrainS
   const section = typeof written === 'string' ? { kind: written } : written
   if (typeof section !== 'object' || section === null || Array.isArray(section)) return section
   const given = section as Record<string, unknown>
+  if (given['kind'] === 'module' && 'module' in given) return { ...given, module: pythonModule(given['module']) }
   if (given['kind'] !== 'consistency') return given
   const preset = given['preset'] ?? 'improved'
-  const values = CONSISTENCY_PRESETS[preset as Consistency['preset']] ?? CONSISTENCY_PRESETS.improved
-  return { ...values, discretizationSteps: defaults.maxTrainSteps, ...given, preset }
+  const values = Object.hasOwn(CONSISTENCY_PRESETS, preset as PropertyKey)
+    ? CONSISTENCY_PRESETS[preset as Consistency['preset']]
+    : CONSISTENCY_PRESETS.improved
+  const lpipsWeights = absolutePath(given['lpipsWeights'] ?? values.lpipsWeights)
+  return { ...values, discretizationSteps: defaults.maxTrainSteps, ...given, preset, lpipsWeights }
 }

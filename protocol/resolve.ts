@@ -41,10 +41,11 @@ export function hashConfig(config: TrainConfig): string {
   return createHash('sha256').update(canonicalJson(canonical)).digest('hex')
 }
 
-/** A section without the places of files whose content it names. */
+/** A section without the name of the preset behind it, and without the places of files whose content it names. */
 function pinned(section: Record<string, unknown>): Record<string, unknown> {
-  const { url, initFrom, lpipsWeights, module, ...rest } = section
-  return rest['sha256'] === null && module !== undefined ? { ...rest, module } : rest
+  const { preset, url, initFrom, module, lpipsWeights, ...rest } = section
+  const places = { ...(rest['sha256'] === null && { initFrom, module }), ...(rest['lpipsSha256'] === null && { lpipsWeights }) }
+  return { ...rest, ...places }
 }
 
 function canonicalJson(value: unknown): string {

@@ -1,11 +1,13 @@
 /** From what a user gives to what a run needs: the checked config, its data set, its strategy. Nothing is written yet. */
 import { resolveConfig, type TrainConfig, type TrainConfigInput } from '../protocol/index.ts'
 import type { AssignmentStrategy } from './assignment/assignment.ts'
+import { checkData } from './conditions.ts'
 import type { Dataset } from './dataset/dataset.ts'
 import { loadDataset } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
+import { pinFiles } from './pin.ts'
 import { checkPoolFits } from './pipeline/source.ts'
-import { isOwnStrategy, pinModule, prepareStrategy, sectionOf, type OwnStrategy } from './strategy.ts'
+import { isOwnStrategy, prepareStrategy, sectionOf, type OwnStrategy } from './strategy.ts'
 
 /** The config of a run, where `assignment` may also be a strategy object of your own, which runs on this thread. */
 export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
@@ -21,7 +23,7 @@ export async function prepare(
   const section = isOwn ? sectionOf(assignment) : assignment
   const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const config = pinModule(resolved.config)
+  const config = pinFiles(resolved.config)
   if (config.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
@@ -35,6 +37,8 @@ export async function prepare(
   if (size > dataset.numImages) {
     throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
   }
+  const problems = checkData(config, dataset)
+  if (problems.length > 0) throw new ConfigError(problems)
   const strategy = await prepareStrategy(config, dataset, isOwn ? assignment : undefined)
   checkPoolFits(config, dataset, strategy)
   return { config, dataset, strategy }

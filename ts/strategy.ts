@@ -1,7 +1,6 @@
-/** The strategy of a run before it begins: an object of the caller's as a config section, a module pinned and tried, the data looked at for what the strategy needs. */
+/** The strategy of a run before it begins: an object of the caller's as a config section, a module tried, the data looked at for what the strategy needs. */
 import type { AssignmentInput, TrainConfig } from '../protocol/index.ts'
 import type { AssignmentStrategy } from './assignment/assignment.ts'
-import { hashModule } from './assignment/module.ts'
 import { loadStrategy, withOptions } from './assignment/table.ts'
 import type { Dataset } from './dataset/dataset.ts'
 import { ConfigError } from './errors.ts'
@@ -30,13 +29,6 @@ export function sectionOf(own: OwnStrategy): AssignmentInput {
     ...(within !== undefined && { within }),
     ...(startStep !== undefined && { startStep }),
   }
-}
-
-/** A module belongs to a run by its content, wherever its file lies. */
-export function pinModule(config: TrainConfig): TrainConfig {
-  const { assignment } = config
-  if (assignment.kind !== 'module' || assignment.sha256 !== null) return config
-  return { ...config, assignment: { ...assignment, sha256: asConfig(() => hashModule(assignment.url)) } }
 }
 
 /**

@@ -15,6 +15,7 @@ import { loadDataset } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
+import { pinFiles } from './pin.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
@@ -90,7 +91,7 @@ export function resumeImmiscible(
     const { path, manifest, config: before } = readRunFolder(runFolder)
     const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
-    const { config } = resolved
+    const config = pinFiles(resolved.config)
     const dataset = loadDataset(config.dataset)
     checkResumable(path, manifest, config, dataset, own)
     return { config, dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }

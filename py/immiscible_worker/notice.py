@@ -6,10 +6,12 @@ import math
 
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
+from .objective import Objective
 from .protocol import AssignmentConfig, TrainConfig, Warning
 
 SAMPLER_COUPLED = "SAMPLER_COUPLED"
 IMAGE_SCALE = "IMAGE_SCALE"
+GATE_BLIND = "GATE_BLIND"
 
 
 def kind_of(section: object) -> str:
@@ -46,6 +48,17 @@ def describe_scale(image_scale: float, scheduler: DDIMScheduler) -> str | None:
         f"another noise schedule would; the SNR of the last one is {image_scale**2 * terminal:.2g}, "
         f"{terminal:.2g} without it"
     )
+
+
+def describe_gate(config: TrainConfig, objective: Objective) -> list[Warning]:
+    """What is not compared though the config asks for it: an objective without a closed form."""
+    if objective.expect is not None or config.gate.every_steps == 0:
+        return []
+    text = (
+        "gate.everySteps: the objective has no expect(), so nothing is compared: that images, noise and timesteps "
+        "arrive row by row, as they were assigned, is on trust"
+    )
+    return [Warning(code=GATE_BLIND, message=text)]
 
 
 def list_notices(config: TrainConfig, scheduler: DDIMScheduler) -> list[Warning]:

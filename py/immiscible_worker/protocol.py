@@ -147,6 +147,7 @@ class UnetNetwork(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     up_block_types: Annotated[list[Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]], Meta(min_length=1)]
     attention_head_dim: Annotated[int, Meta(ge=1, le=2147483647)] | None
     norm_num_groups: Annotated[int, Meta(ge=1, le=2147483647)]
+    attn_norm_num_groups: Annotated[int, Meta(ge=1, le=2147483647)] | None
     norm_eps: Annotated[float, Meta(gt=0)]
     downsample_type: Literal["conv", "resnet"]
     upsample_type: Literal["conv", "resnet"]

@@ -124,7 +124,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     from .checkpoint import Origin, describe_difference, load_newest
     from .device import configure_torch
     from .fingerprint import take_fingerprint
-    from .notice import list_notices
+    from .notice import describe_gate, list_notices
     from .tracking import open_tracking
     from .trainer import Trainer
 
@@ -153,7 +153,8 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
             warnings=warnings,
         )
     )
-    for notice in list_notices(welcome.config, trainer.objective.scheduler):
+    notices = list_notices(welcome.config, trainer.objective.scheduler)
+    for notice in [*notices, *describe_gate(welcome.config, trainer.objective)]:
         log(notice.message)
         channel.send(notice)
     return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from immiscible_worker.protocol import DatasetInfo, TrainConfig
+
+_DEFAULTS = json.loads((Path(__file__).parents[2] / "protocol" / "golden" / "defaults.json").read_text())
+_PRESETS = {"consistency": "improved"}
 
 _CONFIG: dict[str, Any] = {
     "dataset": {"kind": "digits", "horizontalFlip": False, "imageScale": 1},
@@ -31,6 +36,7 @@ _CONFIG: dict[str, Any] = {
         "upBlockTypes": ["AttnUpBlock2D", "UpBlock2D"],
         "attentionHeadDim": 8,
         "normNumGroups": 4,
+        "attnNormNumGroups": None,
         "normEps": 1e-5,
         "downsampleType": "conv",
         "upsampleType": "conv",
@@ -96,13 +102,33 @@ _CONFIG: dict[str, Any] = {
 
 
 def make_config(**sections: Any) -> TrainConfig:
-    """The small config with some fields replaced, named as on the wire: `make_config(seed=1, ema={"decay": 0})`."""
+    """The small config with some fields replaced, named as on the wire: `make_config(seed=1, ema={"decay": 0})`.
+
+    A section of another kind or preset than the small config's begins from that one's defaults, as the orchestrator has
+    them: `make_config(objective={"kind": "flow"})`, `make_config(network={"preset": "ddpm-cifar10"})`.
+    """
     merged: dict[str, Any] = {}
     for name, value in _CONFIG.items():
         given = sections.pop(name, None)
-        merged[name] = value if given is None else {**value, **given} if isinstance(given, dict) else given
+        merged[name] = value if given is None else {**_base(name, given), **given} if isinstance(given, dict) else given
     assert not sections, f"no such fields: {sections}"
+    if merged["objective"]["kind"] == "consistency":
+        merged["objective"] = {"discretizationSteps": merged["maxTrainSteps"], **merged["objective"]}
     return msgspec.convert(merged, TrainConfig)
+
+
+def _base(section: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What is complete of a section where a test gives only some fields."""
+    small = _CONFIG[section]
+    if section not in _DEFAULTS:
+        return small
+    kind = given.get("kind", small["kind"])
+    preset = given.get("preset", small.get("preset") if kind == small["kind"] else _PRESETS.get(kind))
+    if (kind, preset) == (small["kind"], small.get("preset")):
+        return small
+    complete = dict(_DEFAULTS[section][kind if preset is None else f"{kind}/{preset}"])
+    complete.pop("discretizationSteps", None)
+    return complete
 
 
 def make_dataset(images: np.ndarray[Any, Any]) -> DatasetInfo:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol import DdimObjective, ObjectiveConfig
-from . import ddim
+from ..protocol import DdimObjective, ModuleObjective, ObjectiveConfig
+from . import ddim, module
 from .contract import (
     BuildContext,
     Expectation,
@@ -29,7 +29,10 @@ __all__ = [
     "build_objective",
 ]
 
-_OBJECTIVES: dict[type, Callable[[BuildContext], Objective]] = {DdimObjective: ddim.build}
+_OBJECTIVES: dict[type, Callable[[BuildContext], Objective]] = {
+    DdimObjective: ddim.build,
+    ModuleObjective: module.build,
+}
 
 
 def build_objective(config: ObjectiveConfig, image_scale: float, image_shape: tuple[int, int, int]) -> Objective:

@@ -12,7 +12,8 @@ import { ConfigError } from '../../../ts/errors.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { openPipeline } from '../../../ts/pipeline/pipeline.ts'
 import { createPoolSource } from '../../../ts/pipeline/source.ts'
-import { isOwnStrategy, pinModule, prepareStrategy, sectionOf } from '../../../ts/strategy.ts'
+import { pinFiles } from '../../../ts/pin.ts'
+import { isOwnStrategy, prepareStrategy, sectionOf } from '../../../ts/strategy.ts'
 import { testConfig } from '../../fixture/config.ts'
 import { rm } from 'node:fs/promises'
 
@@ -60,7 +61,7 @@ describe('a module of your own', () => {
   })
 
   test('runs in the preparing threads, as it would here', async () => {
-    const config = pinModule(
+    const config = pinFiles(
       testConfig({ globalBatchSize: 16, assignment: { kind: 'module', url: FACTORY, options: { by: 5 }, poolSize: 32, within: 'label' } }),
     )
     const here = createPoolSource(config, digits, await loadStrategy(config.assignment), plainKernel)
@@ -85,16 +86,16 @@ describe('a run keeps to the content that it began with', () => {
 
   test('which is noted once, and not again', () => {
     const { url } = write('mine.mjs', source)
-    const pinned = pinModule(testConfig({ assignment: url }))
+    const pinned = pinFiles(testConfig({ assignment: url }))
     expect(section(pinned).sha256).toBe(hashModule(url))
-    expect(pinModule(pinned)).toBe(pinned)
+    expect(pinFiles(pinned)).toEqual(pinned)
     const other = testConfig({ assignment: 'linear' })
-    expect(pinModule(other)).toBe(other)
+    expect(pinFiles(other)).toEqual(other)
   })
 
   test('and refuses another, here and in the threads', async () => {
     const { url, path } = write('mine.mjs', source)
-    const pinned = pinModule(testConfig({ assignment: url }))
+    const pinned = pinFiles(testConfig({ assignment: url }))
     await expect(prepareStrategy(pinned, digits, undefined)).resolves.toBe(undefined)
     write('mine.mjs', `${source}// a harmless comment\n`)
     const message = `${path}: has changed since the run began: expected SHA-256 ${section(pinned).sha256}, got ${hashModule(url)}`
