@@ -38,7 +38,7 @@ _LEAST_SCALE = 2.0**-14
 class StepMetrics:
     """What one step reports.
 
-    loss: of the objective. grad_norm: L2, before clipping; not finite where fp16 overflowed, which leaves the update out.
+    loss: of the objective. grad_norm: L2, before clipping; not finite where fp16 overflowed and nothing was updated.
     learning_rate: of the step. ema_decay: of the last EMA update.
     """
 
