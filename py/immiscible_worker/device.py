@@ -1,4 +1,4 @@
-"""Everything that differs between CUDA, MPS and CPU: choice, determinism, copies, autocast, and what dropout draws from."""
+"""All that differs between CUDA, MPS and CPU: choice, determinism, copies, precision, and what dropout draws from."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ def configure_torch(worker: WorkerConfig, training: TrainingConfig) -> torch.dev
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = resolve_device(worker.device)
     if training.mixed_precision == "fp16" and device.type == "cpu":
-        reason = "fp16 with its loss scaling needs a GPU, and torch sees none here"
+        reason = "fp16 with its loss scaling is for GPUs and the device is the CPU"
         raise ConfigError("PRECISION", f"training.mixedPrecision: expected no or bf16, since {reason}, got fp16")
     if worker.num_threads > 0:
         torch.set_num_threads(worker.num_threads)
     elif device.type == "cpu":
         torch.set_num_threads(max(1, _count_cores() - 1))
     # Off the CPU a few backward kernels have no deterministic form: torch then says so instead of refusing to train.
+    # It also keeps torch.compile from choosing kernels by their time, and cuDNN from algorithms that add in any order.
     torch.use_deterministic_algorithms(training.deterministic, warn_only=device.type != "cpu")
     # Guards against reads of memory that was never written; nothing here does, and it costs a write of every buffer.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     torch.backends.cudnn.benchmark = not training.deterministic
+    # Not by the newer fp32_precision, which these set along: torch's own compiler still reads the older names, which
+    # raise once only the newer ones were set.
     torch.backends.cudnn.allow_tf32 = training.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = training.allow_tf32
     return device
@@ -54,13 +57,21 @@ def resolve_device(wanted: str) -> torch.device:
 
 
 def staging_buffer(num_bytes: int, device: torch.device) -> torch.Tensor:
-    """Aligned uint8 [num_bytes] on the CPU; pinned on the way to CUDA, so that the copy can overlap computing."""
+    """Aligned uint8 [num_bytes] on the CPU; pinned on the way to CUDA, so that the copy can overlap computing.
+
+    A buffer is for one batch. It may be dropped while its copy still runs: torch's pinned memory is given out again
+    only after the copies that were queued from it have ended. It must not be written to meanwhile.
+    """
     return torch.empty(num_bytes, dtype=torch.uint8, pin_memory=device.type == "cuda")
 
 
 def to_device(staged: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The copy of a staging buffer, which the caller must keep unchanged; on the CPU the buffer itself."""
-    return staged.to(device, non_blocking=True)
+    """The copy of a staging buffer, which stays unchanged; on the CPU the buffer itself.
+
+    On CUDA the copy is queued before everything that reads its result, and may still run afterwards.
+    """
+    # MPS would read memory that is not pinned after it was dropped.
+    return staged.to(device, non_blocking=device.type == "cuda")
 
 
 @contextmanager
@@ -71,14 +82,23 @@ def autocast(precision: str, device: torch.device) -> Generator[None]:
         yield
 
 
+def loss_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler | None:
+    """fp16's loss scaling, with torch's constants: 2^16, doubled after 2000 updates, halved on overflow; else None."""
+    return torch.amp.GradScaler(device.type) if precision == "fp16" else None
+
+
 def random_state(device: torch.device) -> Any:
     """Of the generator that a network's dropout draws from on `device`; for `restore_random_state`."""
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
 
 
 def restore_random_state(state: Any, device: torch.device) -> None:
     """What is drawn next is what was drawn after `random_state`."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
     else:
         torch.set_rng_state(state)

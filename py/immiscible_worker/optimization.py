@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from diffusers.optimization import get_scheduler
 
+from .errors import ConfigError
 from .protocol import OptimizerConfig
 
 
@@ -26,17 +27,21 @@ def build_optimizer(config: OptimizerConfig, parameters: Sequence[torch.nn.Param
 
 
 def build_learning_rate(config: OptimizerConfig) -> Callable[[int], float]:
-    """rate(step) by diffusers' schedule of that name; `step` updates were applied before."""
+    """rate(step) by diffusers' schedule of that name, after `step` batches. Raises ConfigError."""
     # The schedule wants an optimiser to write to; all that is needed of it is its factor of the step.
     unused = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=config.learning_rate)
-    schedule = get_scheduler(
-        config.lr_scheduler,
-        unused,
-        num_warmup_steps=config.lr_warmup_steps,
-        num_training_steps=config.lr_decay_steps or 1,
-        num_cycles=config.lr_num_cycles,
-        power=config.lr_power,
-    )
+    try:
+        schedule = get_scheduler(
+            config.lr_scheduler,
+            unused,
+            num_warmup_steps=config.lr_warmup_steps,
+            num_training_steps=config.lr_decay_steps or 1,
+            num_cycles=config.lr_num_cycles,
+            power=config.lr_power,
+        )
+    except ValueError as error:
+        message = f"expected one that {config.lr_scheduler} can lower, got {config.learning_rate}: {error}"
+        raise ConfigError("SCHEDULE", f"optimizer.learningRate: {message}") from error
     [factor] = schedule.lr_lambdas
     # A run that goes on beyond its plan stays where the schedule ended; diffusers' cosine would rise again.
     last = config.lr_decay_steps or sys.maxsize

@@ -13,10 +13,12 @@ from .codec import raw_bytes
 
 @dataclass(frozen=True)
 class TrainState:
-    """network, ema: one tensor per parameter; so target, the slow network of an objective that has one, else empty.
+    """network: its parameters and the buffers that it saves; ema: one tensor per parameter.
 
+    target: as network, of the slow network of an objective that has one, else empty.
     optimizer: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step`. scaler: fp16's loss scale and the updates since it last
-    changed, else empty. step: batches trained on. ema_updates: EMA updates applied.
+    changed, else empty. step: batches trained on. ema_updates: EMA updates applied; fewer than steps where fp16
+    overflowed.
     """
 
     step: int
@@ -26,6 +28,13 @@ class TrainState:
     optimizer: Mapping[str, torch.Tensor]
     scaler: Mapping[str, float]
     ema_updates: int
+
+
+def named_tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and the buffers that the network saves, each once, without their gradients. The live ones."""
+    saved = network.state_dict().keys()
+    buffers = {name: buffer for name, buffer in network.named_buffers() if name in saved}
+    return {**{name: parameter.detach() for name, parameter in network.named_parameters()}, **buffers}
 
 
 def tensor_parts(state: TrainState) -> dict[str, Mapping[str, torch.Tensor]]:
@@ -40,11 +49,12 @@ def state_sha256(state: TrainState) -> str:
     Files are no substitute: safetensors may write one state as different bytes.
     """
     digest = hashlib.sha256()
-    tensors = {f"{part}.{name}": tensor for part, named in tensor_parts(state).items() for name, tensor in named.items()}
+    parts = tensor_parts(state).items()
+    tensors = {f"{part}.{name}": tensor for part, named in parts for name, tensor in named.items()}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(raw_bytes(tensor))
-    digest.update(f"emaUpdates {state.ema_updates}\n".encode())
+    digest.update(f"step {state.step} emaUpdates {state.ema_updates}\n".encode())
     for name, value in sorted(state.scaler.items()):
         digest.update(f"scaler {name} {value.hex()}\n".encode())
     return digest.hexdigest()

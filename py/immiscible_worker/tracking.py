@@ -18,7 +18,7 @@ Track = Callable[[StepDone, Sequence[TelemetryValue]], str | None]
 
 
 def open_tracking(config: TrackingConfig, run_folder: Path, run_id: str, first_step: int) -> Track:
-    """Starts the trackers that the config names; after the trainer, whose Accelerator they ask for the rank.
+    """Starts the trackers that the config names; after the trainer, whose PartialState they ask for the rank.
 
     TensorBoard writes into `<run folder>/tensorboard`, and forgets steps that are trained again. Raises ConfigError
     where a package is missing: accelerate itself would leave the tracker out in silence.

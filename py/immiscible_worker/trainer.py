@@ -6,33 +6,41 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
+from diffusers.models.unets.unet_2d import UNet2DOutput
 from diffusers.training_utils import EMAModel
 
 from . import gate
 from .codec import StagedBatch
-from .device import autocast
+from .compiling import compile_network, explain_failure
+from .device import autocast, loss_scaler
 from .errors import ConfigError, NonFiniteError
 from .network import build_network
 from .objective import Inputs, LossResult, Network, Networks, Objective, build_objective
 from .optimization import build_learning_rate, build_optimizer
 from .pixels import to_model_scale
 from .protocol import DatasetInfo, TrainConfig
-from .state import TrainState
+from .state import TrainState, named_tensors
 from .uniforms import drop_labels
 
 _SLOTS = ("exp_avg", "exp_avg_sq", "step")
-# fp16 halves its scale after each overflow: below this it is the model that overflows, not the scale.
+# fp16's scale begins at 2^16 and halves with each overflow. Below fp16's least normal number it only loses gradients,
+# so what still overflows there is the model.
 _LEAST_SCALE = 2.0**-14
 
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What one update reports. loss: of the objective; grad_norm: L2, before clipping; not finite: fp16 skipped it."""
+    """What one step reports.
+
+    loss: of the objective. grad_norm: L2, before clipping; not finite where fp16 overflowed and nothing was updated.
+    learning_rate: of the step. ema_decay: of the last EMA update.
+    """
 
     loss: float
     grad_norm: float
@@ -55,15 +63,15 @@ class Trainer:
         self.step = 0
         self.rank = rank
         self.num_classes = dataset.num_classes if config.conditioning.class_labels else 0
-        precision = config.training.mixed_precision
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
-        self.device = self.accelerator.device
+        self.device = device
+        # What accelerate's trackers ask for the rank.
+        PartialState(cpu=device.type == "cpu")
         torch.manual_seed(derive_seed(config.seed, "init"))
         image_shape = (dataset.image_shape[0], dataset.image_shape[1], dataset.image_shape[2])
         self.objective: Objective = build_objective(config.objective, config.dataset.image_scale, image_shape)
         self.network = build_network(config.network, image_shape, self.num_classes).to(self.device)
         if config.training.gradient_checkpointing:
-            self.network.enable_gradient_checkpointing()
+            _enable_gradient_checkpointing(self.network)
         self._names = [name for name, _ in self.network.named_parameters()]
         self._parameters = list(self.network.parameters())
         self.target = self.network
@@ -71,8 +79,9 @@ class Trainer:
             self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._optimizer = build_optimizer(config.optimizer, self._parameters)
         self._learning_rate = build_learning_rate(config.optimizer)
-        self._stepper = self.accelerator.prepare_optimizer(self._optimizer)
-        self._calls = Networks(*(self._as_called(network) for network in (self.network, self.target)))
+        self._scaler = loss_scaler(config.training.mixed_precision, device)
+        online = self._as_called(self.network)
+        self._calls = Networks(online, online if self.target is self.network else self._as_called(self.target))
         ema = config.ema
         self.ema = EMAModel(
             self._parameters,
@@ -86,15 +95,24 @@ class Trainer:
         self._is_first = True
 
     def _as_called(self, network: torch.nn.Module) -> Network:
-        """The network as an objective calls it: in the run's precision, compiled where that is asked for."""
-        run = torch.compile(network) if self.config.training.torch_compile else network
+        """The network as an objective calls it: in the run's precision, compiled where that is asked for.
+
+        What comes out is float32 again, and so is every loss.
+        """
+        run = compile_network(network) if self.config.training.torch_compile else network
         precision, device = self.config.training.mixed_precision, self.device
 
-        def call(sample: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor | None = None) -> object:
+        def call(sample: torch.Tensor, timestep: torch.Tensor, class_labels: torch.Tensor | None = None) -> Any:
             with autocast(precision, device):
-                return run(sample, timestep, class_labels)
+                output = run(sample, timestep, class_labels)
+            return UNet2DOutput(sample=output.sample.float())
 
         return call
+
+    @property
+    def compiles_next(self) -> bool:
+        """The next step is the first of this process, and begins with minutes of compiling."""
+        return self.config.training.torch_compile and self._is_first
 
     @property
     def num_parameters(self) -> int:
@@ -109,56 +127,77 @@ class Trainer:
         return {"learningRate": float(group["lr"]), **named}
 
     def train_step(self, batch: StagedBatch) -> StepMetrics:
-        """One update on one batch. Raises PairingError or NonFiniteError, both before anything is changed."""
+        """One update on one batch. Raises PairingError or NonFiniteError, both before anything is changed.
+
+        Where fp16 overflowed, only the step and the loss scale move on: no weight, EMA or target does. Raises
+        ConfigError where torch cannot compile the network.
+        """
         started = time.perf_counter()
         assert batch.step == self.step, f"batch of step {batch.step} at step {self.step}"
         self.network.train()
         self.target.train()
-        loss = self._accumulate(batch)
-        grad_norm = self._clip()
         rate = self._learning_rate(self.step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._stepper.step()
-        self._stepper.zero_grad()
-        # An overflow of fp16 costs the update, not the run; the scale is lower next time.
-        if not self.accelerator.optimizer_step_was_skipped:
-            self.ema.step(self._parameters)
-            self._move_target()
+        try:
+            with explain_failure():
+                loss = self._accumulate(batch)
+            grad_norm = self._clip()
+            if math.isfinite(grad_norm):
+                self._update(rate)
+            if self._scaler is not None:
+                self._scaler.update()
+        finally:
+            self._optimizer.zero_grad()
         self.step += 1
         self._is_first = False
-        train_ms = (time.perf_counter() - started) * 1000
-        return StepMetrics(loss, grad_norm, rate, float(self.ema.cur_decay_value or 0.0), train_ms)
+        ema_decay = self.ema.get_decay(self.ema.optimization_step)
+        return StepMetrics(loss, grad_norm, rate, ema_decay, (time.perf_counter() - started) * 1000)
 
     def _accumulate(self, batch: StagedBatch) -> float:
         """The gradient of the mean loss over the batch, part by part; answers that loss."""
         is_checked = self._is_checked_step()
         num_images, total = len(batch.images), 0.0
-        try:
-            for micro_step, part in enumerate(split_batch(batch, self.config.training.gradient_accumulation_steps)):
-                # What the network draws itself (dropout) is a function of where we are, never of how we got here.
-                torch.manual_seed(derive_seed(self.config.seed, "step", self.step, micro_step, self.rank))
-                result = self._checked_loss(part) if is_checked else self._loss(part, self._calls)
-                loss = result.loss * (len(part.images) / num_images)
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise NonFiniteError(f"[immiscible] [worker:trainer] step {self.step}: the loss is {value}")
-                self.accelerator.backward(loss)
-                total += value
-        except BaseException:
-            self._stepper.zero_grad()
-            raise
+        for micro_step, part in enumerate(split_batch(batch, self.config.training.gradient_accumulation_steps)):
+            # What the network draws itself (dropout) is a function of where we are, never of how we got here.
+            torch.manual_seed(derive_seed(self.config.seed, "step", self.step, micro_step, self.rank))
+            result = self._checked_loss(part) if is_checked else self._loss(part, self._calls)
+            loss = result.loss * (len(part.images) / num_images)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise NonFiniteError(f"[immiscible] [worker:trainer] step {self.step}: the loss is {value}")
+            scaled = loss if self._scaler is None else self._scaler.scale(loss)
+            scaled.backward()
+            total += value
         return total
 
     def _clip(self) -> float:
-        """The gradient's norm before it is clipped."""
-        norm = self.accelerator.clip_grad_norm_(self._parameters, self.config.optimizer.max_grad_norm)
-        grad_norm = float(norm) if norm is not None else math.nan
-        scaler = self.accelerator.scaler
-        if not math.isfinite(grad_norm) and (scaler is None or scaler.get_scale() < _LEAST_SCALE):
-            self._stepper.zero_grad()
+        """Clips the gradient and answers its norm before that: not finite where the update must be left out."""
+        if self._scaler is not None:
+            self._scaler.unscale_(self._optimizer)
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        grad_norm = float(norm)
+        if math.isfinite(grad_norm):
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.config.optimizer.max_grad_norm, norm)
+        elif not self._is_overflow(gradients):
             raise NonFiniteError(f"[immiscible] [worker:trainer] step {self.step}: the gradient's norm is {grad_norm}")
         return grad_norm
+
+    def _is_overflow(self, gradients: Sequence[torch.Tensor]) -> bool:
+        """A gradient whose norm is not finite is one that a smaller loss scale can mend."""
+        if self._scaler is None or self._scaler.get_scale() < _LEAST_SCALE:
+            return False
+        # Finite numbers of an infinite norm are none: the scaler would not see them, and would not move.
+        return not all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+    def _update(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            self._scaler.step(self._optimizer)
+        self.ema.step(self._parameters)
+        self._move_target()
 
     @torch.no_grad()
     def _move_target(self) -> None:
@@ -198,40 +237,56 @@ class Trainer:
         for name, parameter in zip(self._names, self._parameters, strict=True):
             for slot, value in self._optimizer.state.get(parameter, {}).items():
                 optimizer[f"{name}.{slot}"] = value
-        has_target = self.target is not self.network
-        scaler = self.accelerator.scaler
         return TrainState(
             step=self.step,
-            network=dict(zip(self._names, (p.detach() for p in self._parameters), strict=True)),
+            network=named_tensors(self.network),
             ema=dict(zip(self._names, self.ema.shadow_params, strict=True)),
-            target=dict(self.target.named_parameters()) if has_target else {},
+            target=self._target_tensors(),
             optimizer=optimizer,
-            scaler={} if scaler is None else {"scale": scaler.get_scale(), "growthTracker": _growth_tracker(scaler)},
+            scaler={} if self._scaler is None else _scaler_state(self._scaler),
             ema_updates=self.ema.optimization_step,
         )
 
+    def _target_tensors(self) -> dict[str, torch.Tensor]:
+        return {} if self.target is self.network else named_tensors(self.target)
+
     @torch.no_grad()
     def load(self, state: TrainState) -> None:
-        """Takes over a state that `state()` gave. Raises ConfigError where names or shapes are another network's."""
-        _copy_all(state.network, dict(zip(self._names, self._parameters, strict=True)), "network")
+        """Takes over a state that `state()` gave. Raises ConfigError where it is another network's or lacks a part."""
+        _copy_all(state.network, named_tensors(self.network), "network")
         _copy_all(state.ema, dict(zip(self._names, self.ema.shadow_params, strict=True)), "ema")
-        target = dict(self.target.named_parameters()) if self.target is not self.network else {}
-        _copy_all(state.target, target, "target")
+        _copy_all(state.target, self._target_tensors(), "target")
         self.ema.optimization_step = state.ema_updates
+        self._load_optimizer(dict(state.optimizer))
+        self._load_scaler(state.scaler)
+        self.step = state.step
+        self._is_first = True
+
+    def _load_optimizer(self, values: dict[str, torch.Tensor]) -> None:
+        """A parameter that was never updated has no slots; any other has all."""
         self._optimizer.state.clear()
         for name, parameter in zip(self._names, self._parameters, strict=True):
-            given = {slot: state.optimizer[f"{name}.{slot}"] for slot in _SLOTS if f"{name}.{slot}" in state.optimizer}
+            given = {slot: values.pop(f"{name}.{slot}") for slot in _SLOTS if f"{name}.{slot}" in values}
+            if given and len(given) < len(_SLOTS):
+                message = f"{name}: expected {', '.join(_SLOTS)}, got {', '.join(given)}"
+                raise ConfigError("CONFIG_MISMATCH", f"the checkpoint's optimizer {message}")
             if given:
                 self._optimizer.state[parameter] = {
                     slot: self._update_count(value) if slot == "step" else torch.empty_like(parameter).copy_(value)
                     for slot, value in given.items()
                 }
-        scaler = self.accelerator.scaler
-        if scaler is not None and state.scaler:
-            counts = {"scale": state.scaler["scale"], "_growth_tracker": int(state.scaler["growthTracker"])}
-            scaler.load_state_dict({**scaler.state_dict(), **counts})
-        self.step = state.step
-        self._is_first = True
+        if values:
+            names = ", ".join(sorted(values)[:5])
+            raise ConfigError("CONFIG_MISMATCH", f"the checkpoint's optimizer is another network's: {names}")
+
+    def _load_scaler(self, values: Mapping[str, float]) -> None:
+        if (self._scaler is None) == bool(values):
+            got = ", ".join(values) or "none"
+            message = f"the checkpoint's loss scale: expected one with fp16 and only then, got {got}"
+            raise ConfigError("CONFIG_MISMATCH", message)
+        if self._scaler is not None:
+            counts = {"scale": values["scale"], "_growth_tracker": int(values["growthTracker"])}
+            self._scaler.load_state_dict({**self._scaler.state_dict(), **counts})
 
     def _update_count(self, value: torch.Tensor) -> torch.Tensor:
         """A fused optimiser counts on its device, any other on the CPU."""
@@ -249,16 +304,29 @@ class Trainer:
 
 def split_batch(batch: StagedBatch, parts: int) -> Iterator[StagedBatch]:
     """The rows of a batch in `parts` runs of the same length, in order."""
+    assert len(batch.images) % parts == 0, f"{len(batch.images)} images in {parts} parts"
     size = len(batch.images) // parts
-    for first in range(0, size * parts, size):
+    for first in range(0, len(batch.images), size):
         rows = slice(first, first + size)
         labels = None if batch.labels is None else batch.labels[rows]
         tensors = {"images": batch.images[rows], "noise": batch.noise[rows], "uniforms": batch.uniforms[rows]}
         yield replace(batch, **tensors, labels=labels)
 
 
-def _growth_tracker(scaler: torch.amp.GradScaler) -> float:
-    return float(scaler.state_dict()["_growth_tracker"])
+def _scaler_state(scaler: torch.amp.GradScaler) -> dict[str, float]:
+    return {"scale": scaler.get_scale(), "growthTracker": float(scaler.state_dict()["_growth_tracker"])}
+
+
+def _enable_gradient_checkpointing(network: torch.nn.Module) -> None:
+    """As diffusers' models do it. Raises ConfigError for a network that cannot."""
+    enable = getattr(network, "enable_gradient_checkpointing", None)
+    try:
+        if enable is None:
+            raise ValueError(f"{type(network).__name__} has no enable_gradient_checkpointing()")
+        enable()
+    except ValueError as error:
+        message = f"training.gradientCheckpointing: expected false with this network, got true: {error}"
+        raise ConfigError("CHECKPOINTING", message) from error
 
 
 def _copy_all(source: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor], part: str) -> None:

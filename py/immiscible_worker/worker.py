@@ -172,7 +172,7 @@ def _train_one(run: Run) -> bool:
     if not isinstance(received, Batch):
         raise ProtocolError("message while training", "a batch or stop", type(received).__name__)
     arrived = time.perf_counter()
-    channel.set_progress("training", step)
+    channel.set_progress("compiling" if trainer.compiles_next else "training", step)
     dataset = run.welcome.dataset
     check_contract(received, step, run.welcome.config.global_batch_size, dataset.image_shape)
     batch = stage(received, run.device)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from accelerate.state import AcceleratorState
 
 from example import digits, make_config, make_dataset
 from immiscible_worker.card import pipeline_files
@@ -26,8 +25,6 @@ def make_trainer(config: TrainConfig | None = None) -> Trainer:
     """A trainer as it is before step 0, of the small config if no other is given."""
     config = config or make_config()
     device = configure_torch(config.worker, config.training)
-    # accelerate keeps precision and device for the life of a process; a test process has many trainers.
-    AcceleratorState._reset_state(reset_partial_state=True)
     return Trainer(config, make_dataset(digits()[0]), device)
 
 
