@@ -303,7 +303,7 @@ def _sample_flow(
 def _solve_flow(predict: Predict, scheduler: Any, images: torch.Tensor) -> torch.Tensor:
     """dx/dt = v(x, t) from t = 1 to 0 by the Dormand-Prince 5(4) pair, rtol = atol = 1e-5.
 
-    The step is the same for all images at a time, so the last digits of an image depend on the others.
+    The tolerance is of a step, not of the result. All images take the same steps: one's last digits depend on the others.
     """
     from torchdiffeq import odeint  # here, since no other sampler needs it
 
