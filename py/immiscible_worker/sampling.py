@@ -102,7 +102,7 @@ def labels_of(network: Any, class_labels: int | Sequence[int] | torch.Tensor | N
         _expect(class_labels is None, "class_labels", "none, since the model is unconditional", class_labels)
         return None
     if class_labels is None:
-        class_labels = range(num_class_embeds - 1)
+        class_labels = range(min(num_class_embeds - 1, num_images))
     elif isinstance(class_labels, int):
         class_labels = [class_labels]
     labels = torch.as_tensor(class_labels, dtype=torch.int64).flatten().cpu()

@@ -226,6 +226,7 @@ def test_guiding_the_output_of_a_consistency_model_is_guiding_the_model() -> Non
 def test_labels_cycle_over_the_images() -> None:
     network = random_unet(1, num_classes=3)
     assert labels_of(network, None, 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert labels_of(network, None, 2).tolist() == [0, 1]
     assert labels_of(network, [2, 0], 5).tolist() == [2, 0, 2, 0, 2]
     assert labels_of(network, 1, 2).tolist() == [1, 1]
     assert labels_of(network, torch.tensor([2]), 2).tolist() == [2, 2]
