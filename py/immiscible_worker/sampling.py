@@ -147,7 +147,7 @@ def draw(
     shape = (num_images, network.config.in_channels, *((size, size) if isinstance(size, int) else size))
 
     def noise() -> torch.Tensor:
-        return cast(torch.Tensor, randn_tensor(shape, generator, device, torch.float32))
+        return randn_tensor(shape, generator, device, torch.float32)
 
     labels = labels_of(network, class_labels, num_images)
     predict = guide(network, None if labels is None else labels.to(device), settings.guidance_scale, parameter.dtype)
@@ -303,7 +303,7 @@ def _sample_flow(
 def _solve_flow(predict: Predict, scheduler: Any, images: torch.Tensor) -> torch.Tensor:
     """dx/dt = v(x, t) from t = 1 to 0 by the Dormand-Prince 5(4) pair, rtol = atol = 1e-5.
 
-    The tolerance is of a step, not of the result. All images take the same steps: one's last digits depend on the others.
+    The tolerance is of a step, not of the result. All images take the same steps, which depend on all of them.
     """
     from torchdiffeq import odeint  # here, since no other sampler needs it
 
@@ -391,10 +391,10 @@ class ImmisciblePipeline(DiffusionPipeline):
             device=mixins._execution_device,
             watch=mixins.progress_bar,
         )
-        images = (images / 2 + 0.5).clamp(0, 1)
+        drawn: Any = (images / 2 + 0.5).clamp(0, 1)
         if output_type != "pt":
-            images = images.cpu().permute(0, 2, 3, 1).numpy()
+            drawn = drawn.cpu().permute(0, 2, 3, 1).numpy()
             if output_type == "pil":
-                images = self.numpy_to_pil(images)
+                drawn = self.numpy_to_pil(drawn)
         self.maybe_free_model_hooks()
-        return ImagePipelineOutput(images=images) if return_dict else (images,)
+        return ImagePipelineOutput(images=drawn) if return_dict else (drawn,)

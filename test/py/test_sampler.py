@@ -176,7 +176,7 @@ def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer
         path.write_text(kept)
     path = tmp_path / "pipeline" / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps({"_class_name": "LCMScheduler"}))
-    with pytest.raises(UsageError, match="scheduler: expected one of DDIMScheduler.*, got LCMScheduler"):
+    with pytest.raises(UsageError, match=r"scheduler: expected one of DDIMScheduler.*, got LCMScheduler"):
         load_pipeline(tmp_path / "pipeline")
 
 

@@ -1,4 +1,4 @@
-"""Each sampler draws what diffusers' pipelines, a plain loop or the exact solution give; options that do not fit say so."""
+"""Each sampler draws what diffusers, a plain loop or the exact solution gives; options that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ FLOW = FlowMatchEulerDiscreteScheduler()
 RGB = random_unet()
 
 
+def ddim_scheduler(**config: Any) -> DDIMScheduler:
+    """A scheduler with these fields."""
+    return DDIMScheduler(**config)
+
+
 def theirs(pipeline: Any, seed: int = 3, **options: Any) -> Any:
     """Four samples of a pipeline of diffusers, float [B, H, W, C] in [0, 1]."""
     pipeline.set_progress_bar_config(disable=True)
@@ -44,19 +49,19 @@ def as_numpy(samples: torch.Tensor) -> Any:
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize(("eta", "clipped"), [(0.0, False), (0.0, True), (0.7, False), (1.0, True)])
 def test_ddim_draws_the_bits_of_the_ddim_pipeline(spacing: str, prediction: str, eta: float, clipped: bool) -> None:
-    scheduler = DDIMScheduler(prediction_type=prediction, timestep_spacing=spacing)
+    scheduler = ddim_scheduler(prediction_type=prediction, timestep_spacing=spacing)
     settings = Settings(7, eta=eta, timestep_spacing=spacing, use_clipped_model_output=clipped)
-    ours = sample(RGB, DDIMScheduler(prediction_type=prediction), 4, settings, seed=3)
+    ours = sample(RGB, ddim_scheduler(prediction_type=prediction), 4, settings, seed=3)
     options: dict[str, Any] = {"num_inference_steps": 7, "eta": eta, "use_clipped_model_output": clipped}
     np.testing.assert_array_equal(as_numpy(ours), theirs(DDIMPipeline(RGB, scheduler), **options))
-    other = sample(RGB, DDIMScheduler(prediction_type=prediction), 4, replace(settings, eta=0.35), seed=3)
+    other = sample(RGB, ddim_scheduler(prediction_type=prediction), 4, replace(settings, eta=0.35), seed=3)
     assert not torch.equal(ours, other)
 
 
 @pytest.mark.parametrize("num_steps", [20, 50, 100, 500, 1000])
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_our_ddim_update_is_that_of_diffusers_at_equal_gaps(num_steps: int, prediction: str) -> None:
-    steps = cast(Any, DDIMScheduler(prediction_type=prediction, clip_sample_range=1.5))
+    steps = cast(Any, ddim_scheduler(prediction_type=prediction, clip_sample_range=1.5))
     steps.set_timesteps(num_steps)
     generator = torch.Generator().manual_seed(num_steps)
     images, output, noise = torch.randn(3, 2, 3, 8, 8, generator=generator)
@@ -85,7 +90,7 @@ def test_quadratic_spacing_is_a_plain_ddim_loop(prediction: str, num_steps: int,
     """Song et al. 2021, eq. 12 and 16, in float64 from the betas on."""
     network = Known(lambda x, t, _: torch.sin(3 * x) + t / 1000)
     settings = Settings(num_steps, eta=eta, timestep_spacing="quadratic", use_clipped_model_output=clipped)
-    ours = sample(network, DDIMScheduler(prediction_type=prediction), 3, settings, seed=5)
+    ours = sample(network, ddim_scheduler(prediction_type=prediction), 3, settings, seed=5)
 
     generator = torch.Generator("cpu").manual_seed(5)
     kept = np.concatenate([[1.0], np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))])  # kept[t + 1] is alpha of t
@@ -287,7 +292,7 @@ def test_a_scheduler_says_which_sampler_it_is_for() -> None:
     assert [sampler_of(scheduler) for scheduler in (DDIM, CONSISTENCY, FLOW, Mine())] == [
         *("ddim", "consistency", "flow", "ddim"),
     ]
-    with pytest.raises(ValueError, match="scheduler: expected one of DDIMScheduler.*, got object"):
+    with pytest.raises(ValueError, match=r"scheduler: expected one of DDIMScheduler.*, got object"):
         sampler_of(object())
 
 
