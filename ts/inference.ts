@@ -7,29 +7,41 @@ import { loadDataset } from './dataset/table.ts'
 import { readRunFolder } from './report/run-folder.ts'
 import { runTool } from './worker/tool.ts'
 
+type Sampling = TrainConfig['sampling']
+
+/** Where an option is not given it is as the run sampled (the seed: 0). One that the model's sampler does not have is refused. */
 interface SamplingOptions {
   readonly numImages?: number
   readonly numInferenceSteps?: number
   readonly seed?: number
+  /** Of ddim: 0 is DDIM, 1 is DDPM. Above 0 does not fit a model that was trained on assigned noise: that is a warning. */
+  readonly eta?: number
+  /** Of ddim. */
+  readonly timestepSpacing?: Sampling['timestepSpacing']
+  /** Of ddim. */
+  readonly useClippedModelOutput?: boolean
+  /** Of flow. */
+  readonly solver?: Sampling['solver']
+  /** Of a class-conditional model: 1 is none, 0 the unconditional model. */
+  readonly guidanceScale?: number
   readonly onSetup?: (line: string) => void
 }
 
 export interface SampleOptions extends SamplingOptions {
-  /** 0 is DDIM, 1 is DDPM. Above 0 does not fit a model that was trained on assigned noise: that is a warning. */
-  readonly eta?: number
+  /** Of a class-conditional model: cycled over the images. Default: every class in turn. */
+  readonly classLabels?: readonly number[]
   /** Default: a process warning, which Node prints on stderr. */
   readonly onWarning?: (message: string, code: string) => void
 }
 
 /**
- * Draws a grid of images, by the sampling section of the run's config where an option is not given (the seed: 0).
- * @param folder a run folder, or a pipeline folder of ours wherever it is.
+ * Draws a grid of images.
+ * @param folder a run folder, or a pipeline folder wherever it is: one of ours knows how its run sampled.
  * @returns the path of the PNG.
  */
 export async function sampleRun(folder: string, output: string, options: SampleOptions = {}): Promise<string> {
-  const { pipeline, sampling } = findPipeline(folder)
-  const { numImages = sampling.numImages, numInferenceSteps = sampling.numInferenceSteps, eta = sampling.eta, seed = 0 } = options
-  const input = { pipeline, numImages, numInferenceSteps, seed, eta, output: resolve(output) }
+  const { pipeline, numImages } = findPipeline(folder)
+  const input = { ...toRequest(pipeline, numImages, options), classLabels: options.classLabels ?? null, output: resolve(output) }
   const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
     path: string
     warnings: { code: string; message: string }[]
@@ -39,10 +51,17 @@ export async function sampleRun(folder: string, output: string, options: SampleO
   return answer.path
 }
 
-function findPipeline(folder: string): { pipeline: string; sampling: TrainConfig['sampling'] } {
-  if (existsSync(join(folder, 'model_index.json'))) return { pipeline: resolve(folder), sampling: samplingConfig.parse({}) }
+function findPipeline(folder: string): { pipeline: string; numImages: number } {
+  if (existsSync(join(folder, 'model_index.json'))) return { pipeline: resolve(folder), numImages: samplingConfig.parse({}).numImages }
   const { path, config } = readRunFolder(folder)
-  return { pipeline: join(path, 'pipeline'), sampling: config.sampling }
+  return { pipeline: join(path, 'pipeline'), numImages: config.sampling.numImages }
+}
+
+/** What both tools are asked: null is as the record in the pipeline folder has it. */
+function toRequest(pipeline: string, defaultNumImages: number, options: SamplingOptions): object {
+  const { numImages = defaultNumImages, seed = 0, numInferenceSteps = null, eta = null, timestepSpacing = null } = options
+  const { useClippedModelOutput = null, solver = null, guidanceScale = null } = options
+  return { pipeline, numImages, seed, numInferenceSteps, eta, timestepSpacing, useClippedModelOutput, solver, guidanceScale }
 }
 
 /** How samples look to a small classifier trained on the real images. Not a standard metric: compare only numbers of the same data set and version. */
@@ -53,15 +72,18 @@ export interface Evaluation {
   readonly untrainedShare: number
   /** The classifier's accuracy on real images that it was not trained on. */
   readonly heldOutAccuracy: number
+  /** Of a class-conditional model: share of samples that the classifier takes for the class asked for, every class in turn; else null. */
+  readonly labelAgreement: number | null
   readonly threshold: number
   readonly numImages: number
 }
 
-/** Trains the classifier (seconds) and judges `numImages` samples of a run's pipeline. */
+const NUM_JUDGED = 512
+
+/** Trains the classifier (seconds) and judges `numImages` samples (512) of a run's pipeline. */
 export async function evaluateRun(runFolder: string, options: SamplingOptions = {}): Promise<Evaluation> {
   const { path, config } = readRunFolder(runFolder)
   const dataset = loadDataset(config.dataset)
-  const { numImages = 512, numInferenceSteps = config.sampling.numInferenceSteps, seed = 0, onSetup } = options
   const dims = dataset.imageShape.reduce((product, size) => product * size, 1)
   const pixels = new Uint8Array(dataset.numImages * dims)
   for (let index = 0; index < dataset.numImages; index++) dataset.read(index, pixels, index * dims)
@@ -71,8 +93,8 @@ export async function evaluateRun(runFolder: string, options: SamplingOptions = 
     writeFileSync(images, pixels)
     writeFileSync(labels, dataset.labels ?? new Int32Array(0))
     const { imageShape, numClasses } = dataset
-    const input = { pipeline: join(path, 'pipeline'), images, labels, imageShape, numClasses, numImages, numInferenceSteps, seed }
-    return (await runTool('evaluate', input, onSetup ?? ignore)) as Evaluation
+    const input = { ...toRequest(join(path, 'pipeline'), NUM_JUDGED, options), images, labels, imageShape, numClasses }
+    return (await runTool('evaluate', input, options.onSetup ?? ignore)) as Evaluation
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -8,14 +8,14 @@ something.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import nn
 
 from .pixels import to_model_scale, to_pixels
 from .sampler import sample
+from .sampling import Settings, labels_of
 
 THRESHOLD = 0.9
 _HELD_OUT_SHARE = 0.2
@@ -28,7 +28,8 @@ _LEARNING_RATE = 3e-3
 class Evaluation:
     """confident_share: of samples with a class probability of at least `threshold`; untrained_share: the same from the
     same network with fresh weights. held_out_*: on real images that the classifier never saw. per_class: confident
-    samples of each class.
+    samples of each class. label_agreement: of a class-conditional model, the share of samples that the classifier takes
+    for the class that was asked for rather than any other or none; None of an unconditional one.
     """
 
     confident_share: float
@@ -36,19 +37,20 @@ class Evaluation:
     held_out_confident_share: float
     untrained_share: float
     per_class: list[int]
+    label_agreement: float | None
     threshold: float
     num_images: int
     seed: int
 
 
 def evaluate(
-    network: UNet2DModel,
-    scheduler: DDIMScheduler,
+    network: nn.Module,
+    scheduler: Any,
     images: torch.Tensor,
     labels: torch.Tensor,
     num_classes: int,
     num_images: int,
-    num_inference_steps: int,
+    settings: Settings,
     seed: int,
     *,
     image_scale: float = 1.0,
@@ -56,7 +58,7 @@ def evaluate(
     """Trains the classifier (seconds on a CPU), samples from `network` and counts. A function of its arguments alone.
 
     images: uint8 [B, C, H, W]. labels: int64 [B] in 0..num_classes-1. Everything on the CPU. image_scale: what the
-    training multiplied images by.
+    training multiplied images by. A class-conditional model is asked for every class in turn.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -66,22 +68,24 @@ def evaluate(
         held_out, kept = order[:num_held_out], order[num_held_out:]
         scaled = to_model_scale(images)
         classifier = train_classifier(scaled[kept], labels[kept], num_classes, generator)
-        fresh = UNet2DModel.from_config(network.config)
-        assert isinstance(fresh, UNet2DModel)
+        model: Any = network
+        fresh: nn.Module = type(model).from_config(model.config)
     fresh = fresh.eval().requires_grad_(False)
     samples, untrained = (
-        sample(candidate, scheduler, num_images, num_inference_steps, seed, image_scale=image_scale)
+        sample(candidate, scheduler, num_images, settings, seed, image_scale=image_scale)
         for candidate in (network, fresh)
     )
     probabilities = classify(classifier, _as_seen(samples))
     confident = probabilities.max(1).values >= THRESHOLD
     real = classify(classifier, scaled[held_out])
+    asked = labels_of(network, None, num_images)
     return Evaluation(
         confident_share=float(confident.float().mean()),
         held_out_accuracy=float((real.argmax(1) == labels[held_out]).float().mean()),
         held_out_confident_share=confident_share(real),
         untrained_share=confident_share(classify(classifier, _as_seen(untrained))),
         per_class=torch.bincount(probabilities.argmax(1)[confident], minlength=num_classes).tolist(),
+        label_agreement=None if asked is None else label_agreement(probabilities, asked),
         threshold=THRESHOLD,
         num_images=num_images,
         seed=seed,
@@ -91,6 +95,16 @@ def evaluate(
 def confident_share(probabilities: torch.Tensor) -> float:
     """Share of rows whose best class reaches the threshold. probabilities: float32 [B, classes], without "none"."""
     return float((probabilities.max(1).values >= THRESHOLD).float().mean())
+
+
+def label_agreement(probabilities: torch.Tensor, asked: torch.Tensor) -> float:
+    """Share of rows whose likeliest class, "none" included, is the one asked for.
+
+    probabilities: float32 [B, classes], without "none". asked: int64 [B].
+    """
+    best = probabilities.max(1)
+    is_some = best.values > 1 - probabilities.sum(1)
+    return float(((best.indices == asked) & is_some).float().mean())
 
 
 def _as_seen(samples: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from typing import Any
 
 from .objective import Objective
 from .protocol import AssignmentConfig, TrainConfig, Warning
+from .sampling import SamplerKind, sampler_of
 
 SAMPLER_COUPLED = "SAMPLER_COUPLED"
 IMAGE_SCALE = "IMAGE_SCALE"
@@ -24,9 +24,9 @@ def is_coupled(assignment: AssignmentConfig) -> bool:
     return kind_of(assignment) != "independent"
 
 
-def describe_sampler(assignment: str, is_coupled: bool, eta: float) -> str | None:
-    """Why this eta does not fit a model trained so; None where it does."""
-    if not is_coupled or eta <= 0:
+def describe_sampler(assignment: str, is_coupled: bool, sampler: SamplerKind, eta: float) -> str | None:
+    """Why this eta does not fit a model trained so; None where it does, and for a sampler that has none."""
+    if sampler != "ddim" or not is_coupled or eta <= 0:
         return None
     return (
         f"eta: {eta:g} makes the sampler draw fresh noise at each step, which is independent of the image; this model "
@@ -34,18 +34,27 @@ def describe_sampler(assignment: str, is_coupled: bool, eta: float) -> str | Non
     )
 
 
-def describe_scale(image_scale: float, scheduler: DDIMScheduler) -> str | None:
+def describe_scale(image_scale: float, scheduler: Any) -> str | None:
     """What imageScale does to the schedule; None where it is 1.
 
-    An image times s in noise that stays has s^2 the signal-to-noise ratio: log-SNR + 2 ln s at every timestep.
+    An image times s in noise that stays has s^2 the signal-to-noise ratio: log-SNR + 2 ln s at every noise level. For
+    consistency (image + sigma noise) that is sigma / s; for flow ((1 - t) image + t noise) the odds t / (1 - t) over s.
     """
     if image_scale == 1:
         return None
+    sampler, shift = sampler_of(scheduler), f"{2 * math.log(image_scale):+.2f}"
+    text = f"imageScale {image_scale:g} shifts the log-SNR by {shift} at every "
+    if sampler == "consistency":
+        levels = scheduler.config.sigma_min, scheduler.config.sigma_max
+        was, like = ("..".join(f"{level / by:g}" for level in levels) for by in (1, image_scale))
+        return f"{text}noise level, as other levels would: sigma {was} is to the images what {like} is without it"
+    if sampler == "flow":
+        like = 0.5 / (0.5 + 0.5 * image_scale)
+        return f"{text}time, as other times would: t = 0.5 is to the images what {like:.2g} is without it"
     last = float(scheduler.alphas_cumprod[-1])
     terminal = last / (1 - last)
     return (
-        f"imageScale {image_scale:g} shifts the log-SNR by {2 * math.log(image_scale):+.2f} at every timestep, as "
-        f"another noise schedule would; the SNR of the last one is {image_scale**2 * terminal:.2g}, "
+        f"{text}timestep, as another noise schedule would; the SNR of the last one is {image_scale**2 * terminal:.2g}, "
         f"{terminal:.2g} without it"
     )
 
@@ -61,11 +70,12 @@ def describe_gate(config: TrainConfig, objective: Objective) -> list[Warning]:
     return [Warning(code=GATE_BLIND, message=text)]
 
 
-def list_notices(config: TrainConfig, scheduler: DDIMScheduler) -> list[Warning]:
+def list_notices(config: TrainConfig, scheduler: Any) -> list[Warning]:
     """What to say when a run begins."""
-    assignment = config.assignment
+    assignment, eta = config.assignment, config.sampling.eta
+    kind, coupled = kind_of(assignment), is_coupled(assignment)
     texts = {
-        SAMPLER_COUPLED: describe_sampler(kind_of(assignment), is_coupled(assignment), config.sampling.eta),
+        SAMPLER_COUPLED: describe_sampler(kind, coupled, sampler_of(scheduler), eta),
         IMAGE_SCALE: describe_scale(config.dataset.image_scale, scheduler),
     }
     prefix = {SAMPLER_COUPLED: "sampling.", IMAGE_SCALE: "dataset."}

@@ -1,4 +1,4 @@
-"""DDIM sampling (Song et al. 2021), sample grids, and the pipeline folder that diffusers loads."""
+"""Samples of a network, grids of them, and the pipeline folder that diffusers loads."""
 
 from __future__ import annotations
 
@@ -6,59 +6,58 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import diffusers
 import torch
-from diffusers.models.unets.unet_2d import UNet2DModel
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers import ConsistencyModelPipeline, DDIMPipeline, DDIMScheduler, ModelMixin, UNet2DModel
 from PIL import Image
 
-from . import scaled_pipeline
+from . import sampling
+from .errors import UsageError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_durably, replace_folder, sync_tree, write_durably
-from .scaled_pipeline import ScaledDDIMPipeline
+from .protocol import SamplingConfig
+from .sampling import ImmisciblePipeline, Settings, draw, sampler_of
 
-_CHUNK = 256
 _GRID_CELL_PIXELS = 48
 _GRID_GAP_PIXELS = 2
 
 
-@torch.no_grad()
+def settings_of(config: SamplingConfig) -> Settings:
+    """The settings in a section of the config."""
+    return Settings(**{field.name: getattr(config, field.name) for field in fields(Settings)})
+
+
+def default_settings(scheduler: Any) -> Settings:
+    """The settings for a pipeline of which nothing is known but its scheduler."""
+    if sampler_of(scheduler) == "consistency":
+        return Settings(num_inference_steps=1)
+    return Settings(timestep_spacing=scheduler.config.get("timestep_spacing", "leading"))
+
+
 def sample(
-    network: UNet2DModel,
-    scheduler: DDIMScheduler,
+    network: torch.nn.Module,
+    scheduler: Any,
     num_images: int,
-    num_inference_steps: int,
+    settings: Settings,
     seed: int,
     *,
-    eta: float = 0.0,
+    class_labels: Sequence[int] | None = None,
     image_scale: float = 1.0,
 ) -> torch.Tensor:
     """Images from noise: float32 [B, C, H, W] on the CPU, about [-1, 1].
 
-    Equal to `DDIMPipeline(num_inference_steps=..., eta=...)` with a CPU generator of the same seed. Draws from a
-    generator of its own and steps a scheduler of its own, so that sampling cannot change training. `network` must be
-    in eval mode. eta: 0 is DDIM; above, each step adds noise (eq. 16), drawn for all images at once, so that it does
-    not depend on how many the network sees at a time. image_scale: what the training multiplied images by.
+    Equal to what the network's pipeline draws with a CPU generator of the same seed. Draws from a generator of its own
+    and steps a scheduler of its own, so that sampling cannot change training. `network` must be in eval mode.
+    class_labels, image_scale: as `sampling.draw`.
     """
     assert not network.training, "sample from a network in eval mode"
     generator = torch.Generator("cpu").manual_seed(seed)
-    size = network.config.sample_size  # pyright: ignore[reportAttributeAccessIssue]
-    height, width = (size, size) if isinstance(size, int) else size
-    channels = network.config.in_channels  # pyright: ignore[reportAttributeAccessIssue]
-    shape = (num_images, channels, height, width)
-    chunks = [chunk.to(network.device) for chunk in torch.randn(shape, generator=generator).split(_CHUNK)]
-    steps = cast(Any, DDIMScheduler.from_config(scheduler.config))
-    steps.set_timesteps(num_inference_steps)
-    for timestep in steps.timesteps:
-        fresh = torch.randn(shape, generator=generator).split(_CHUNK) if eta > 0 else [None] * len(chunks)
-        for at, (images, noise) in enumerate(zip(chunks, fresh, strict=True)):
-            predicted = network(images, timestep).sample
-            added = {} if noise is None else {"variance_noise": noise.to(network.device)}
-            chunks[at] = steps.step(predicted, timestep, images, eta=eta, **added).prev_sample
-    return torch.cat([chunk.cpu() for chunk in chunks]) / image_scale
+    options: dict[str, Any] = {"class_labels": class_labels, "generator": generator, "image_scale": image_scale}
+    return draw(network, scheduler, settings, num_images, **options).cpu()
 
 
 def write_grid(pixels: torch.Tensor, path: Path) -> None:
@@ -80,22 +79,51 @@ def write_grid(pixels: torch.Tensor, path: Path) -> None:
     replace_durably(path, buffer.getvalue())
 
 
+def pipeline_class(network: Any, scheduler: Any, settings: Settings, image_scale: float) -> type[Any]:
+    """diffusers' own pipeline where it draws what `sample` does; else ImmisciblePipeline."""
+    config: Any = network.config
+    is_plain = type(network) is UNet2DModel and config.num_class_embeds is None and image_scale == 1
+    sampler = sampler_of(scheduler)
+    if is_plain and sampler == "ddim" and settings.timestep_spacing != "quadratic":
+        return DDIMPipeline
+    # ConsistencyModelPipeline knows but square images.
+    is_square = isinstance(config.sample_size, int)
+    if is_plain and sampler == "consistency" and is_square and _is_finite_in_diffusers(scheduler.config.sigma_min):
+        return ConsistencyModelPipeline
+    return ImmisciblePipeline
+
+
+def _is_finite_in_diffusers(sigma_min: float) -> bool:
+    """Whether CMStochasticIterativeScheduler draws numbers in several steps.
+
+    At the end of the last it takes the root of sigma^2 - sigma_min^2 where sigma is sigma_min rounded to float32: for
+    one sigma_min in four that is below 0, and every pixel NaN.
+    """
+    rounded = torch.tensor(sigma_min, dtype=torch.float32).clamp(min=sigma_min)
+    return float(rounded**2 - sigma_min**2) >= 0
+
+
 def save_pipeline(
-    network: UNet2DModel, scheduler: DDIMScheduler, folder: Path, image_scale: float, files: Mapping[str, bytes]
+    network: torch.nn.Module,
+    scheduler: Any,
+    folder: Path,
+    settings: Settings,
+    image_scale: float,
+    files: Mapping[str, bytes],
 ) -> None:
     """Writes `folder` so that diffusers loads it, with `files` (name to contents) beside the weights. Raises OSError.
 
-    A `DDIMPipeline`; where image_scale is not 1, a `ScaledDDIMPipeline` with its source, since a plain one would make
-    pixels of the wrong contrast.
+    As `pipeline_class` says; an ImmisciblePipeline comes with its source.
     """
+    kind = pipeline_class(network, scheduler, settings, image_scale)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
     try:
         remove_tree(temporary)
         temporary.mkdir(parents=True)
-        if image_scale == 1:
-            DDIMPipeline(unet=network, scheduler=scheduler).save_pretrained(temporary)
+        if kind is ImmisciblePipeline:
+            _save_with_source(ImmisciblePipeline(network, scheduler, image_scale, **asdict(settings)), temporary)
         else:
-            _save_scaled(network, scheduler, temporary, image_scale)
+            kind(network, _spaced(scheduler, settings)).save_pretrained(temporary)
         for name, contents in files.items():
             write_durably(temporary / name, contents)
         sync_tree(temporary)
@@ -105,18 +133,40 @@ def save_pipeline(
         raise
 
 
-def _save_scaled(network: UNet2DModel, scheduler: DDIMScheduler, folder: Path, image_scale: float) -> None:
+def _spaced(scheduler: Any, settings: Settings) -> Any:
+    """DDIMPipeline takes the spacing of the timesteps from its scheduler."""
+    if sampler_of(scheduler) != "ddim":
+        return scheduler
+    return DDIMScheduler.from_config(scheduler.config, timestep_spacing=settings.timestep_spacing)
+
+
+def _save_with_source(pipeline: ImmisciblePipeline, folder: Path) -> None:
     """By the convention of diffusers: `_class_name` is [module, class], and the module's source is in the folder."""
-    ScaledDDIMPipeline(network, scheduler, image_scale).save_pretrained(folder)
+    pipeline.save_pretrained(folder)
     index = folder / "model_index.json"
     entries = json.loads(index.read_text())
-    entries["_class_name"] = ["pipeline", ScaledDDIMPipeline.__name__]
+    entries["_class_name"] = ["pipeline", ImmisciblePipeline.__name__]
     write_durably(index, (json.dumps(entries, indent=2, sort_keys=True) + "\n").encode())
-    write_durably(folder / "pipeline.py", Path(scaled_pipeline.__file__).read_bytes())
+    write_durably(folder / "pipeline.py", Path(sampling.__file__).read_bytes())
 
 
-def load_pipeline(folder: Path) -> tuple[UNet2DModel, DDIMScheduler]:
-    """Network (eval mode, CPU) and scheduler of a folder that `save_pipeline` wrote. Raises OSError."""
-    network = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
-    scheduler = cast(DDIMScheduler, DDIMScheduler.from_pretrained(folder / "scheduler"))
+def load_pipeline(folder: Path) -> tuple[torch.nn.Module, Any]:
+    """Network (eval mode, CPU) and scheduler of a pipeline folder. Raises OSError; UsageError for unknown classes."""
+    network_class = _class_of_diffusers(folder / "unet" / "config.json", ModelMixin)
+    network = network_class.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+    scheduler_class = _class_of_diffusers(folder / "scheduler" / "scheduler_config.json", diffusers.SchedulerMixin)
+    scheduler = scheduler_class.from_pretrained(folder / "scheduler")
+    try:
+        sampler_of(scheduler)
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from error
     return network.eval().requires_grad_(False), scheduler
+
+
+def _class_of_diffusers(config: Path, base: type) -> Any:
+    """The class that a component's config names."""
+    name = json.loads(config.read_text()).get("_class_name")
+    found = getattr(diffusers, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UsageError(f"{config}: _class_name: expected a {base.__name__} of diffusers, got {name}")
+    return found

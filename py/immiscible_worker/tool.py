@@ -5,40 +5,52 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from .errors import EXIT_OTHER, UsageError
 
+if TYPE_CHECKING:
+    from .record import PipelineRecord
+    from .sampling import Settings
+
+_Answer = TypeVar("_Answer")
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seed = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class SampleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """pipeline: folder. eta: 0 is DDIM, 1 is DDPM. output: path of a PNG."""
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """pipeline: folder. From numInferenceSteps on: as `sampling.Settings`, null is as the pipeline's record has it."""
 
     pipeline: str
     num_images: _Positive
-    num_inference_steps: _Positive
     seed: _Seed
-    eta: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    num_inference_steps: _Positive | None
+    eta: float | None
+    timestep_spacing: str | None
+    use_clipped_model_output: bool | None
+    solver: str | None
+    guidance_scale: float | None
+
+
+class SampleRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """classLabels: cycled over the images; null: every class in turn. output: path of a PNG."""
+
+    class_labels: list[int] | None
     output: str
 
 
-class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """images: file of raw uint8 [N, C, H, W]. labels: file of raw little-endian int32 [N]. image_shape: C, H, W."""
 
-    pipeline: str
     images: str
     labels: str
     image_shape: Annotated[list[_Positive], msgspec.Meta(min_length=3, max_length=3)]
     num_classes: _Positive
-    num_images: _Positive
-    num_inference_steps: _Positive
-    seed: _Seed
 
 
 def run_tool(arguments: list[str]) -> int:
@@ -65,22 +77,27 @@ def run_tool(arguments: list[str]) -> int:
 def _sample(request: SampleRequest) -> dict[str, Any]:
     from .notice import SAMPLER_COUPLED, describe_sampler
     from .pixels import to_pixels
-    from .record import read_record
     from .sampler import load_pipeline, sample, write_grid
+    from .sampling import labels_of, sampler_of
 
-    folder = _pipeline_folder(request.pipeline)
-    record = read_record(folder)
-    network, scheduler = load_pipeline(folder)
-    notice = record and describe_sampler(str(record.assignment["kind"]), record.is_coupled, request.eta)
+    record = _read_record(request.pipeline)
+    network, scheduler = load_pipeline(Path(request.pipeline))
+    settings = _settings(request, record, scheduler)
+    labels = request.class_labels
+    _or_usage(lambda: labels_of(network, labels, request.num_images))
+    notice = None
+    if record:
+        kind, sampler = str(record.assignment["kind"]), sampler_of(scheduler)
+        notice = describe_sampler(kind, record.is_coupled, sampler, settings.eta)
     if notice:
         sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {notice}\n")
     images = sample(
         network,
         scheduler,
         request.num_images,
-        request.num_inference_steps,
+        settings,
         request.seed,
-        eta=request.eta,
+        class_labels=labels,
         image_scale=record.image_scale if record else 1.0,
     )
     write_grid(to_pixels(images), Path(request.output))
@@ -91,7 +108,6 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     import torch
 
     from .metric import evaluate
-    from .record import read_record
     from .sampler import load_pipeline
 
     images = np.fromfile(request.images, np.uint8)
@@ -100,9 +116,8 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
         raise UsageError(f"images: expected {len(labels)} of shape {request.image_shape}, got {images.size} bytes")
     if labels.min() < 0 or labels.max() >= request.num_classes:
         raise UsageError(f"labels: expected 0..{request.num_classes - 1}, got {labels.min()}..{labels.max()}")
-    folder = _pipeline_folder(request.pipeline)
-    record = read_record(folder)
-    network, scheduler = load_pipeline(folder)
+    record = _read_record(request.pipeline)
+    network, scheduler = load_pipeline(Path(request.pipeline))
     result = evaluate(
         network,
         scheduler,
@@ -110,7 +125,7 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
         torch.from_numpy(labels.astype(np.int64)),
         request.num_classes,
         request.num_images,
-        request.num_inference_steps,
+        _settings(request, record, scheduler),
         request.seed,
         image_scale=record.image_scale if record else 1.0,
     )
@@ -120,17 +135,42 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
         "heldOutConfidentShare": result.held_out_confident_share,
         "untrainedShare": result.untrained_share,
         "perClass": result.per_class,
+        "labelAgreement": result.label_agreement,
         "threshold": result.threshold,
         "numImages": result.num_images,
         "seed": result.seed,
     }
 
 
-def _pipeline_folder(path: str) -> Path:
-    folder = Path(path)
-    if not (folder / "model_index.json").is_file():
-        raise UsageError(f"pipeline: expected a folder with model_index.json, got {path}")
-    return folder
+def _read_record(pipeline: str) -> PipelineRecord | None:
+    from .record import read_record
+
+    if not Path(pipeline, "model_index.json").is_file():
+        raise UsageError(f"pipeline: expected a folder with model_index.json, got {pipeline}")
+    return read_record(Path(pipeline))
+
+
+def _settings(request: _Request, record: PipelineRecord | None, scheduler: Any) -> Settings:
+    """What is asked, else what the record says, else what fits the scheduler. Raises UsageError where it cannot be."""
+    from .sampler import default_settings, settings_of
+    from .sampling import Settings, choose
+
+    defaults = settings_of(record.sampling) if record else default_settings(scheduler)
+    given = {field.name: getattr(request, field.name) for field in fields(Settings)}
+    settings = _or_usage(lambda: choose(defaults, scheduler, **given))
+    is_guidable = record is not None and record.conditioning.class_labels and record.conditioning.label_dropout > 0
+    if settings.guidance_scale != 1 and not is_guidable:
+        expected = "expected 1, since the model was not trained on labels with label dropout"
+        raise UsageError(f"guidance scale: {expected}, got {settings.guidance_scale:g}")
+    return settings
+
+
+def _or_usage(run: Callable[[], _Answer]) -> _Answer:
+    """The answer; a ValueError is the user's mistake."""
+    try:
+        return run()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {

@@ -246,7 +246,7 @@ def _try_to_save(run: Run) -> None:
 
 def _write_samples(run: Run) -> None:
     from .pixels import to_pixels
-    from .sampler import sample, write_grid
+    from .sampler import sample, settings_of, write_grid
 
     step, config = run.trainer.step, run.welcome.config.sampling
     run.channel.set_progress("sampling", step)
@@ -259,9 +259,8 @@ def _write_samples(run: Run) -> None:
             network,
             scheduler,
             config.num_images,
-            config.num_inference_steps,
+            settings_of(config),
             config.seed,
-            eta=config.eta,
             image_scale=run.welcome.config.dataset.image_scale,
         )
         write_grid(to_pixels(images), path)
@@ -274,7 +273,7 @@ def _write_samples(run: Run) -> None:
 def _finish(run: Run) -> None:
     """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
     from .card import pipeline_files
-    from .sampler import save_pipeline
+    from .sampler import save_pipeline, settings_of
 
     step = run.trainer.step
     try:
@@ -288,9 +287,10 @@ def _finish(run: Run) -> None:
     digest = last.manifest.state_sha256
     pipeline = run.folder / "pipeline"
     config, scheduler = run.welcome.config, run.trainer.objective.scheduler
-    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest)
+    settings, image_scale, network = settings_of(config.sampling), config.dataset.image_scale, run.trainer.ema_network()
+    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest, network)
     try:
-        save_pipeline(run.trainer.ema_network(), scheduler, pipeline, config.dataset.image_scale, files)
+        save_pipeline(network, scheduler, pipeline, settings, image_scale, files)
     except OSError as error:
         raise PipelineError(f"the pipeline could not be written: {error}") from error
     run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))

@@ -1,6 +1,6 @@
 /** The command line as a user types it: exit codes, Ctrl-C, and what is left when the orchestrator is killed. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -58,6 +58,9 @@ test.each([
   [['train', '--config', 'nowhere.json'], /--config: expected a JSON file, got nowhere\.json/],
   [['train', '--bogus'], /unknown option/],
   [['resume', 'nowhere'], /expected a run folder/],
+  [['sample', 'nowhere'], /expected a run folder/],
+  [['sample', 'nowhere', '--labels', '0,x'], /--labels.*expected a whole number/s],
+  [['evaluate', 'nowhere', '--guidance-scale', 'much'], /--guidance-scale.*expected a number/s],
 ])('immiscible %j exits 2 with one clear message', (args, message) => {
   const folder = temporaryFolder()
   const needed = args[0] === 'train' ? ['--dataset', 'digits', '--output-dir', join(folder, 'run')] : []
@@ -75,6 +78,34 @@ test('immiscible strategies lists them', () => {
   const entries = JSON.parse(immiscible('strategies', '--json').stdout) as { name: string; options: string[] }[]
   expect(entries.find(({ name }) => name === 'nearest')).toMatchObject({ options: ['poolSize', 'startStep', 'candidates', 'precision'] })
 })
+
+test(
+  'sample draws with the sampler it is told, and refuses in one line what the model does not have',
+  { timeout: 180 * SECONDS },
+  async () => {
+    const { config, runFolder, env } = place({ maxTrainSteps: 2 })
+    expect(spawnSync(process.execPath, [CLI, 'train', '--config', config, '--output-dir', runFolder], { env }).status).toBe(0)
+    const draw = (name: string, ...flags: string[]): { status: number | null; stderr: string; png: Buffer | undefined } => {
+      const output = join(runFolder, name)
+      const { status, stderr } = immiscible('sample', runFolder, '--output', output, ...flags)
+      return { status, stderr, png: existsSync(output) ? readFileSync(output) : undefined }
+    }
+    const asTheRun = draw('run.png')
+    expect(asTheRun.png).toEqual(readFileSync(join(runFolder, 'samples', 'step-000000000002.png')))
+    const quadratic = draw('quadratic.png', '--timestep-spacing', 'quadratic', '--use-clipped-model-output', '--num-inference-steps', '5')
+    expect(quadratic).toMatchObject({ status: 0 })
+    expect(quadratic.png).not.toEqual(asTheRun.png)
+    for (const [flags, message] of [
+      [['--solver', 'dopri5'], /solver: only the flow sampler has it, this model's is ddim; got dopri5/],
+      [['--labels', '0,1'], /class labels: expected none, since the model is unconditional, got \[0, 1\]/],
+    ] as const) {
+      const { status, stderr, png } = draw('refused.png', ...flags)
+      expect(stderr).toMatch(message)
+      expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+      expect([status, png]).toEqual([1, undefined])
+    }
+  },
+)
 
 test(
   'when the orchestrator is killed its worker ends within the lease, and the run goes on later',

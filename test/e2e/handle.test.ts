@@ -122,7 +122,7 @@ test('a fault in the objective stops the run at the next gate, once and for all'
 })
 
 test(
-  'a stochastic sampler of a coupled model is a warning: of the run, and of its pipeline folder elsewhere',
+  'a stochastic sampler of a coupled model is a warning: of the run, and of its pipeline folder elsewhere, which samples as the run did',
   { timeout: 120 * SECONDS },
   async () => {
     const folder = temporaryFolder()
@@ -139,6 +139,7 @@ test(
       return warnings
     }
     expect(await warningsOf(0.5)).toEqual(['SAMPLER_COUPLED'])
-    expect(await warningsOf()).toEqual([])
+    expect(await warningsOf()).toEqual(['SAMPLER_COUPLED'])
+    expect(await warningsOf(0)).toEqual([])
   },
 )

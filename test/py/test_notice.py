@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
 import torch
+from diffusers import CMStochasticIterativeScheduler, DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from example import make_config
 from immiscible_worker.notice import describe_scale, list_notices
@@ -57,6 +59,30 @@ def test_the_shift_that_is_said_is_the_shift_of_every_timestep(image_scale: floa
     text = describe_scale(image_scale, scheduler) or ""
     assert f"shifts the log-SNR by {2 * math.log(image_scale):+.2f} at every timestep" in text
     assert f"the SNR of the last one is {float(signal[-1] ** 2 / noise[-1] ** 2):.2g}, 4e-05 without it" in text
+
+
+@pytest.mark.parametrize("image_scale", [0.5, 4.0])
+def test_the_levels_that_are_said_have_the_same_signal_to_noise_ratio(image_scale: float) -> None:
+    """Images times s at what was set are as images as they are at what is said."""
+    consistency = describe_scale(image_scale, CMStochasticIterativeScheduler(sigma_min=0.004, sigma_max=80)) or ""
+    assert f"by {2 * math.log(image_scale):+.2f} at every noise level" in consistency
+    found = re.search(r"sigma (\S+)\.\.(\S+) is to the images what (\S+)\.\.(\S+) is", consistency)
+    assert found is not None
+    low, high, low_like, high_like = map(float, found.groups())
+    assert (low, high) == (0.004, 80)
+    assert (image_scale / low, image_scale / high) == pytest.approx((1 / low_like, 1 / high_like), rel=1e-5)
+    flow = describe_scale(image_scale, FlowMatchEulerDiscreteScheduler()) or ""
+    found = re.search(r"t = (\S+) is to the images what (\S+) is", flow)
+    assert found is not None
+    t, like = map(float, found.groups())
+    assert image_scale * (1 - t) / t == pytest.approx((1 - like) / like, rel=0.05)
+
+
+@pytest.mark.parametrize("scheduler", [CMStochasticIterativeScheduler(), FlowMatchEulerDiscreteScheduler()])
+def test_a_sampler_without_eta_is_not_told_of_it(scheduler: Any) -> None:
+    config = make_config(assignment=COUPLED, sampling={"eta": 1})
+    assert [notice.code for notice in list_notices(config, scheduler)] == []
+    assert [notice.code for notice in list_notices(config, DDIMScheduler())] == ["SAMPLER_COUPLED"]
 
 
 def test_a_scale_of_one_says_nothing() -> None:

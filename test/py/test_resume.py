@@ -16,6 +16,7 @@ from immiscible_worker.device import resolve_device
 from immiscible_worker.errors import ConfigError, NonFiniteError
 from immiscible_worker.optimization import build_learning_rate
 from immiscible_worker.sampler import sample
+from immiscible_worker.sampling import Settings
 from immiscible_worker.state import state_sha256
 from immiscible_worker.trainer import Trainer
 from orchestrator import CONFIG_HASH, RUN_ID
@@ -60,7 +61,7 @@ def test_sampling_does_not_change_training(straight_60: str) -> None:
     def look() -> None:
         if trainer.step % 20 == 0:
             before = torch.get_rng_state()
-            sample(trainer.ema_network(), trainer.objective.scheduler, 4, 3, seed=0)
+            sample(trainer.ema_network(), trainer.objective.scheduler, 4, Settings(3), seed=0)
             states.append(torch.equal(torch.get_rng_state(), before) and trainer.network.training)
 
     assert state_sha256(train(trainer, 60, look).state()) == straight_60

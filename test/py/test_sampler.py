@@ -11,15 +11,25 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
+from diffusers import DDIMPipeline, FlowMatchEulerDiscreteScheduler
+from networks import Known
 from PIL import Image
 from training import make_trainer, train, write_pipeline
 
 from example import digits
-from immiscible_worker import sampler
-from immiscible_worker.metric import classify, confident_share, make_garbage, train_classifier
+from immiscible_worker import metric
+from immiscible_worker.errors import UsageError
+from immiscible_worker.metric import (
+    classify,
+    confident_share,
+    evaluate,
+    label_agreement,
+    make_garbage,
+    train_classifier,
+)
 from immiscible_worker.pixels import to_model_scale, to_pixels
 from immiscible_worker.sampler import load_pipeline, sample, write_grid
+from immiscible_worker.sampling import Settings, sampler_of
 from immiscible_worker.trainer import Trainer
 from orchestrator import PYTHON_FOLDER
 
@@ -34,39 +44,12 @@ def test_the_pipeline_loads_in_diffusers_and_samples_what_we_sample(tmp_path: Pa
     write_pipeline(trainer, tmp_path / "pipeline")
     pipeline = cast(Any, DDIMPipeline.from_pretrained(tmp_path / "pipeline"))
     pipeline.set_progress_bar_config(disable=True)
-    generator = torch.Generator("cpu").manual_seed(3)
-    theirs = pipeline(batch_size=4, num_inference_steps=5, generator=generator, eta=0.0, output_type="np").images
-    ours = sample(trainer.ema_network(), trainer.objective.scheduler, 4, 5, seed=3)
-    np.testing.assert_array_equal((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy(), theirs)
+    for eta in (0.0, 0.3):
+        generator = torch.Generator("cpu").manual_seed(3)
+        theirs = pipeline(batch_size=4, num_inference_steps=5, generator=generator, eta=eta, output_type="np").images
+        ours = sample(trainer.ema_network(), trainer.objective.scheduler, 4, Settings(5, eta=eta), seed=3)
+        np.testing.assert_array_equal((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy(), theirs)
     assert [path.name for path in tmp_path.iterdir()] == ["pipeline"]
-
-
-@pytest.mark.parametrize("eta", [0.3, 1.0])
-def test_stochastic_samples_are_those_of_diffusers(tmp_path: Path, trainer: Trainer, eta: float) -> None:
-    write_pipeline(trainer, tmp_path / "pipeline")
-    pipeline = cast(Any, DDIMPipeline.from_pretrained(tmp_path / "pipeline"))
-    pipeline.set_progress_bar_config(disable=True)
-    generator = torch.Generator("cpu").manual_seed(3)
-    theirs = pipeline(batch_size=4, num_inference_steps=5, generator=generator, eta=eta, output_type="np").images
-    ours = sample(trainer.ema_network(), trainer.objective.scheduler, 4, 5, seed=3, eta=eta)
-    np.testing.assert_array_equal((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy(), theirs)
-
-
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_samples_do_not_depend_on_how_many_the_network_sees(
-    monkeypatch: pytest.MonkeyPatch, trainer: Trainer, eta: float
-) -> None:
-    def draw(seed: int = 3) -> torch.Tensor:
-        torch.manual_seed(int(torch.seed()) % 1000)  # a global generator elsewhere each time
-        return sample(trainer.ema_network(), trainer.objective.scheduler, 7, 5, seed=seed, eta=eta)
-
-    whole = draw()
-    assert torch.equal(draw(), whole)
-    for chunk in (1, 3, 4):
-        monkeypatch.setattr(sampler, "_CHUNK", chunk)
-        # Convolutions of another batch size round otherwise; another noise would differ by far more.
-        torch.testing.assert_close(draw(), whole, rtol=0, atol=1e-4)
-    assert (draw(seed=4) - whole).abs().max() > 0.5
 
 
 def test_the_pipeline_holds_the_ema(tmp_path: Path, trainer: Trainer) -> None:
@@ -108,7 +91,7 @@ def test_the_classifier_knows_digits_and_doubts_garbage(trainer: Trainer) -> Non
     assert confident_share(real) > 0.75
     assert confident_share(classify(classifier, make_garbage(images[1400:], labels[1400:], 400, generator))) < 0.1
     assert confident_share(classify(classifier, torch.rand(400, 1, 8, 8) * 2 - 1)) < 0.05
-    untrained = sample(trainer.ema_network(), trainer.objective.scheduler, 128, 10, seed=0)
+    untrained = sample(trainer.ema_network(), trainer.objective.scheduler, 128, Settings(10), seed=0)
     assert confident_share(classify(classifier, to_model_scale(to_pixels(untrained)))) < 0.1
 
 
@@ -123,15 +106,78 @@ def run_tool(name: str, request: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+ASKED: dict[str, Any] = {
+    "numImages": 4,
+    "seed": 0,
+    "numInferenceSteps": None,
+    "eta": None,
+    "timestepSpacing": None,
+    "useClippedModelOutput": None,
+    "solver": None,
+    "guidanceScale": None,
+    "classLabels": None,
+}
+
+
 def test_the_sample_tool_writes_a_grid_and_says_where(tmp_path: Path, trainer: Trainer) -> None:
     write_pipeline(trainer, tmp_path / "pipeline")
     output = str(tmp_path / "grid.png")
-    request = {"pipeline": str(tmp_path / "pipeline"), "numImages": 4, "numInferenceSteps": 2, "seed": 0, "eta": 0}
-    done = run_tool("sample", {**request, "output": output})
+    done = run_tool("sample", {**ASKED, "pipeline": str(tmp_path / "pipeline"), "output": output})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"path": output, "warnings": []}
     assert done.stdout.count("\n") == 1
     assert Path(output).stat().st_size > 0
+
+
+def test_agreement_counts_the_likeliest_class_with_none_among_them() -> None:
+    probabilities = torch.tensor([[0.6, 0.1], [0.3, 0.1], [0.1, 0.8], [0.2, 0.5]])  # the rest of each row is "none"
+    assert label_agreement(probabilities, torch.tensor([0, 0, 0, 1])) == 0.5
+
+
+def test_a_class_conditional_model_is_judged_by_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that answers with real digits of the class asked for, through one Euler step, is seen to agree."""
+    monkeypatch.setattr(metric, "_TRAIN_STEPS", 150)
+    images, labels = torch.from_numpy(digits()[0]), torch.from_numpy(digits()[1].astype(np.int64))
+    scaled, scheduler = to_model_scale(images), FlowMatchEulerDiscreteScheduler()
+
+    class Recall(Known):
+        @classmethod
+        def from_config(cls, _: object) -> torch.nn.Module:
+            return Known(lambda x, *_: x, 11)
+
+    def recall(of: int) -> Recall:
+        def velocity(x: torch.Tensor, _: object, classes: torch.Tensor | None) -> torch.Tensor:
+            assert classes is not None
+            return x - torch.stack([scaled[labels == (c + of) % 10][at // 10] for at, c in enumerate(classes)])
+
+        return Recall(velocity, 11)
+
+    agreements: list[float] = []
+    for of in (0, 1):
+        result = evaluate(recall(of), scheduler, images, labels, 10, 100, Settings(1), seed=0)
+        assert result.label_agreement is not None
+        agreements.append(result.label_agreement)
+        assert result.untrained_share == 0
+    assert agreements[0] > 0.8
+    assert agreements[1] < 0.1
+    unconditional = Recall(lambda x, *_: x - scaled[: len(x)])
+    assert evaluate(unconditional, scheduler, images, labels, 10, 20, Settings(1), seed=0).label_agreement is None
+
+
+def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer) -> None:
+    write_pipeline(trainer, tmp_path / "pipeline")
+    for part, base in (("unet/config.json", "ModelMixin"), ("scheduler/scheduler_config.json", "SchedulerMixin")):
+        path = tmp_path / "pipeline" / part
+        kept = path.read_text()
+        assert sampler_of(load_pipeline(tmp_path / "pipeline")[1]) == "ddim"
+        path.write_text(json.dumps({**json.loads(kept), "_class_name": "MyOwn"}))
+        with pytest.raises(UsageError, match=f"_class_name: expected a {base} of diffusers, got MyOwn"):
+            load_pipeline(tmp_path / "pipeline")
+        path.write_text(kept)
+    path = tmp_path / "pipeline" / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": "LCMScheduler"}))
+    with pytest.raises(UsageError, match=r"scheduler: expected one of DDIMScheduler.*, got LCMScheduler"):
+        load_pipeline(tmp_path / "pipeline")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from immiscible_worker.codec import Batch, StagedBatch, decode_batch, stage
 from immiscible_worker.device import configure_torch
 from immiscible_worker.fingerprint import take_fingerprint
 from immiscible_worker.protocol import TrainConfig
-from immiscible_worker.sampler import save_pipeline
+from immiscible_worker.sampler import save_pipeline, settings_of
 from immiscible_worker.trainer import Trainer
 from orchestrator import CONFIG_HASH, RUN_ID, make_digit_batches
 
@@ -60,6 +60,8 @@ def write_checkpoint(root: Path, trainer: Trainer) -> Checkpoint:
 
 def write_pipeline(trainer: Trainer, folder: Path) -> None:
     """The pipeline folder of the trainer as it is."""
-    config, scheduler = trainer.config, trainer.objective.scheduler
-    files = pipeline_files(config, make_dataset(digits()[0]), scheduler, make_origin(), trainer.step, "5" * 64)
-    save_pipeline(trainer.ema_network(), scheduler, folder, config.dataset.image_scale, files)
+    config, scheduler, network = trainer.config, trainer.objective.scheduler, trainer.ema_network()
+    dataset, origin = make_dataset(digits()[0]), make_origin()
+    files = pipeline_files(config, dataset, scheduler, origin, trainer.step, "5" * 64, network)
+    settings = settings_of(config.sampling)
+    save_pipeline(network, scheduler, folder, settings, config.dataset.image_scale, files)

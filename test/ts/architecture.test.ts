@@ -101,7 +101,7 @@ function findPythonViolations(files: Sources): string[] {
   const violations: string[] = []
   for (const [file, source] of Object.entries(files).filter(([name]) => name.startsWith('py/immiscible_worker/'))) {
     const name = file.slice('py/immiscible_worker/'.length)
-    const isMath = /^(objective\/.*|network|sampler|metric)(\.py)?$/.test(name)
+    const isMath = /^(objective\/.*|network|sampling|sampler|metric)(\.py)?$/.test(name)
     const modules = [...source.matchAll(/^\s*(?:from\s+([\w.]+)\s+import|import\s+([\w., ]+))/gm)].flatMap(
       ([, from, plain]) => from ?? plain.split(',').map((part) => part.trim().split(' ')[0]),
     )

@@ -2,7 +2,16 @@
 /** immiscible train | serve | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
-import { ConfigError, evaluateRun, ImmiscibleError, resumeImmiscible, sampleRun, trainImmiscible, type TrainInput } from '../index.ts'
+import {
+  ConfigError,
+  evaluateRun,
+  ImmiscibleError,
+  resumeImmiscible,
+  sampleRun,
+  trainImmiscible,
+  type SampleOptions,
+  type TrainInput,
+} from '../index.ts'
 import { addAnalyze } from './analyze.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
@@ -66,27 +75,22 @@ program
     await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }))
   })
 
-program
-  .command('sample')
+withSampler(program.command('sample'))
   .description('draw a grid of images from a finished run')
   .argument('<run>', 'run folder, or a pipeline folder')
-  .option('--num-images <images>', 'how many', integer)
-  .option('--num-inference-steps <steps>', 'DDIM steps', integer)
-  .option('--eta <eta>', 'fresh noise at each step: 0 is DDIM, 1 is DDPM', number)
   .option('--seed <seed>', 'seed of the noise', integer, 0)
+  .option('--labels <classes>', 'of a class-conditional model: 0,1,2, cycled over the images; else every class in turn', integers)
   .option('--output <file>', 'PNG to write', 'samples.png')
-  .action(async (runFolder: string, { output, ...flags }: { output: string; seed: number }) => {
+  .action(async (runFolder: string, { output, labels, ...flags }: { output: string; labels?: number[] } & SamplerFlags) => {
     const onWarning = (message: string, code: string): void => log(`warning ${code}: ${message}`)
-    print(await sampleRun(runFolder, output, { ...flags, onWarning, onSetup: log }))
+    print(await sampleRun(runFolder, output, { ...flags, ...(labels && { classLabels: labels }), onWarning, onSetup: log }))
   })
 
-program
-  .command('evaluate')
+withSampler(program.command('evaluate'))
   .description('judge the samples of a finished run by a small classifier trained on its data set')
   .argument('<run>', 'run folder')
-  .option('--num-images <images>', 'how many', integer)
   .option('--seed <seed>', 'seed of the starting noise', integer, 0)
-  .action(async (runFolder: string, flags: { seed: number }) => {
+  .action(async (runFolder: string, flags: SamplerFlags) => {
     print(JSON.stringify(await evaluateRun(runFolder, { ...flags, onSetup: log }), null, 2))
   })
 
@@ -105,6 +109,20 @@ try {
 } catch (error) {
   log(`immiscible: ${(error as Error).message}`)
   process.exitCode = exitCode(error)
+}
+
+type SamplerFlags = Omit<SampleOptions, 'classLabels' | 'onWarning' | 'onSetup'>
+
+/** How to sample; what is not given is as the run sampled. */
+function withSampler(command: Command): Command {
+  return command
+    .option('--num-images <images>', 'how many', integer)
+    .option('--num-inference-steps <steps>', 'calls of the network for each image', integer)
+    .option('--eta <eta>', 'of ddim: fresh noise at each step, 0 is DDIM, 1 is DDPM', number)
+    .option('--timestep-spacing <name>', 'of ddim: leading, linspace, trailing or quadratic')
+    .option('--use-clipped-model-output', 'of ddim: derive the noise again from the clipped image')
+    .option('--solver <name>', 'of flow: euler or dopri5')
+    .option('--guidance-scale <scale>', 'of a class-conditional model: 1 is none, 0 the unconditional model', number)
 }
 
 interface TrainFlags {
@@ -183,6 +201,10 @@ function readVersion(): string {
 function integer(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number')
   return Number(text)
+}
+
+function integers(text: string): number[] {
+  return text.split(',').map((part) => integer(part.trim()))
 }
 
 function number(text: string): number {
