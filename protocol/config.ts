@@ -120,8 +120,20 @@ export const trainingConfig = z
 
 export const validationConfig = z
   .strictObject({
-    numImages: z.int32().min(0).default(0).describe('images never trained on, the same for a seed; 0: none'),
-    everySteps: positiveInt.default(500).describe('how often their loss is measured, with noise that is theirs for good'),
+    numImages: z
+      .int32()
+      .min(0)
+      .default(0)
+      .describe(
+        'images never trained on, the same for a seed and data set, more of them the same and others; shown as they are, once each; 0: none',
+      ),
+    everySteps: positiveInt
+      .default(500)
+      .describe(
+        'updates between measurements of their loss, and once more at the end of the run. Each keeps its noise, timestep and time: noise that no ' +
+          'training sample has, assigned by the strategy of the run over assignment.poolSize held-out images (the last pool is what is left), ' +
+          'as it is from startStep on; persistent has kept none for them, and assigns as in its first epoch',
+      ),
   })
   .meta({ id: 'ValidationConfig' })
 
@@ -175,7 +187,9 @@ export const trackingConfig = z
     reportTo: z
       .array(z.enum(['tensorboard', 'wandb', 'mlflow', 'trackio', 'comet_ml', 'aim', 'clearml', 'dvclive', 'swanlab']))
       .default(['tensorboard'])
-      .describe("trackers that get every step, by accelerate's names; all but tensorboard must be installed for the worker"),
+      .describe(
+        "trackers that get every step, by accelerate's names; tensorboard comes with the worker, wandb is installed when asked for, any other you install for the worker",
+      ),
   })
   .meta({ id: 'TrackingConfig' })
 

@@ -30,12 +30,17 @@ export async function prepare(
     ])
   }
   const dataset = loadDataset(config.dataset)
+  const { numImages: numHeldOut } = config.validation
+  if (numHeldOut >= dataset.numImages) {
+    const message = `expected less than the ${dataset.numImages} images of ${dataset.name}, since those are never trained on, got ${numHeldOut}`
+    throw new ConfigError([{ path: 'validation.numImages', message }])
+  }
+  const numTrained = dataset.numImages - numHeldOut
   const [field, size] =
-    config.globalBatchSize > dataset.numImages
-      ? ['globalBatchSize', config.globalBatchSize]
-      : ['assignment.poolSize', config.assignment.poolSize]
-  if (size > dataset.numImages) {
-    throw new ConfigError([{ path: field, message: `expected at most the ${dataset.numImages} images of ${dataset.name}, got ${size}` }])
+    config.globalBatchSize > numTrained ? ['globalBatchSize', config.globalBatchSize] : ['assignment.poolSize', config.assignment.poolSize]
+  if (size > numTrained) {
+    const held = numHeldOut > 0 ? ` that are left of ${dataset.numImages} with ${numHeldOut} held out (validation.numImages)` : ''
+    throw new ConfigError([{ path: field, message: `expected at most the ${numTrained} images of ${dataset.name}${held}, got ${size}` }])
   }
   const problems = checkData(config, dataset)
   if (problems.length > 0) throw new ConfigError(problems)

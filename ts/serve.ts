@@ -6,6 +6,7 @@ import { hashConfig, PROTOCOL_VERSION } from '../protocol/index.ts'
 import { describeDataset } from './dataset/dataset.ts'
 import { ImmiscibleError } from './errors.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
+import { numHeldOutBatches } from './pipeline/source.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { claimFolder } from './report/run-folder.ts'
 import { batchTelemetry } from './report/telemetry.ts'
@@ -46,7 +47,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
     const folder = claim.path
     const connection = join(folder, 'serve.json')
     await using pipeline = openPipeline(config, dataset, { strategy, folder })
-    await using channel = await openChannel(config.pipeline.credits)
+    await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config))
     const configHash = hashConfig(config)
     const runId = randomBytes(16).toString('hex')
     const token = randomBytes(32).toString('hex')
@@ -64,6 +65,9 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             async batch(step) {
               const batch = await pipeline.batch(step)
               return { ...batch, telemetry: batchTelemetry(batch) }
+            },
+            async *heldOut() {
+              for await (const batch of pipeline.heldOut()) yield { ...batch, telemetry: batchTelemetry(batch) }
             },
             onEvent(event) {
               if (event.kind === 'ready') onLog(`a client wants batches from step ${event.step} on`)

@@ -16,6 +16,7 @@ import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { pinFiles } from './pin.ts'
+import { numHeldOutBatches } from './pipeline/source.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
@@ -124,8 +125,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
     const { config, dataset, strategy, open } = await check()
-    // Each tracker is a group of optional packages of its own name.
-    const environment = await ensureEnvironment({ onProgress: onSetup, extras: config.tracking.reportTo })
+    const environment = await ensureEnvironment({ onProgress: onSetup, trackers: config.tracking.reportTo })
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
     using folder = open()
     const { manifest } = folder
@@ -133,7 +133,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
     try {
       report.begin()
       await using pipeline = openPipeline(config, dataset, { strategy, folder: folder.path })
-      await using channel = await openChannel(config.pipeline.credits)
+      await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config))
       supervisor = superviseWorker({
         channel,
         python: { path: environment.python, env: workerEnv() },
@@ -153,6 +153,9 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
           report.prepared(batch)
           const isTracked = config.tracking.reportTo.length > 0
           return { ...batch, telemetry: isTracked ? batchTelemetry(batch) : [] }
+        },
+        async *heldOut() {
+          for await (const batch of pipeline.heldOut()) yield { ...batch, telemetry: [] }
         },
         onEvent: report.heard,
         onDelivered(step, wireMs) {

@@ -43,7 +43,7 @@ export async function runStub(
   const { python } = await ensureEnvironment()
   const parent = mkdtempSync(join(tmpdir(), 'immiscible-bench-'))
   try {
-    const config = testConfig({ ...input, outputDir: join(parent, 'run') })
+    const config = testConfig({ tracking: { reportTo: [] }, ...input, outputDir: join(parent, 'run') })
     const dataset = loadDataset(config.dataset)
     const manifest = {
       format: 'immiscible-run/1' as const,
@@ -93,6 +93,7 @@ export async function runStub(
         report.prepared(batch)
         return { ...batch, telemetry: [] }
       },
+      heldOut: async function* () {},
       onEvent: report.heard,
       onDelivered(step, wireMs) {
         report.delivered(step, wireMs)

@@ -86,6 +86,8 @@ export function createStatus(output: Output, now: () => number = () => performan
           return line(event.state === 'ready' ? `worker ready at step ${event.step}: ${event.message}` : `worker gone: ${event.message}`)
         case 'step':
           return step(event)
+        case 'validation':
+          return line(`held-out loss at step ${event.step}: ${formatLoss(event.loss)}, of the EMA weights ${formatLoss(event.emaLoss)}`)
         case 'sample':
           return line(`samples at step ${event.step}: ${event.path}`)
         case 'checkpoint':
@@ -105,6 +107,10 @@ export function createStatus(output: Output, now: () => number = () => performan
  */
 function largestDrift({ normDeviation, meanDeviation, varianceDeviation }: NoiseDrift): number {
   return [normDeviation, meanDeviation ?? 0, varianceDeviation ?? 0].reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))
+}
+
+function formatLoss(loss: number | null): string {
+  return loss === null ? 'not finite' : loss.toFixed(4)
 }
 
 function formatDuration(seconds: number): string {

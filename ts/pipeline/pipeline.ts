@@ -1,6 +1,7 @@
 /** Prepares batches ahead of the worker: batch(step) for whoever asks next, computed in threads while the worker trains. */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { hashConfig, type TrainConfig } from '../../protocol/index.ts'
 import type { AssignmentStrategy } from '../assignment/assignment.ts'
@@ -26,6 +27,8 @@ export interface Pipeline extends AsyncDisposable {
    * garbage collector, buffers from other threads cost the event loop a full collection each few dozen MB.
    */
   release(step: number): void
+  /** The held-out images, the same each time; computed anew, since a worker asks for them once. */
+  heldOut(): AsyncGenerator<Batch>
 }
 
 export interface PipelineOptions {
@@ -70,6 +73,10 @@ export function openPipeline(
       ahead.forget(index)
       for (const buffer of new Set(entry.batches?.flatMap(({ tensors }) => tensors.map(({ data }) => data.buffer)))) buffer.transfer(0)
     },
+    async *heldOut() {
+      const numPools = Math.ceil(config.validation.numImages / config.assignment.poolSize)
+      for (let index = 0; index < numPools; index++) yield* await solver.solve({ split: 'heldOut', index, tables: undefined })
+    },
     [Symbol.asyncDispose]: solver.close,
   }
 }
@@ -81,7 +88,7 @@ export function poolsAhead(config: TrainConfig, dataset: Dataset): number {
 }
 
 interface Solver {
-  solve(index: number, tables?: PoolTables): Promise<Batch[]>
+  solve(request: ThreadRequest): Promise<Batch[]>
   close(): Promise<void>
 }
 
@@ -95,9 +102,10 @@ function withKeptNoise(
 ): (index: number) => Promise<Batch[]> {
   async function choose(): Promise<(index: number) => Promise<Batch[]>> {
     const { keptNoise } = ownStrategy ?? (await loadStrategy(config.assignment))
-    if (!keptNoise) return solver.solve
+    const solve = (index: number, tables?: PoolTables): Promise<Batch[]> => solver.solve({ split: 'train', index, tables })
+    if (!keptNoise) return solve
     const { poolSize } = config.assignment
-    const poolsPerEpoch = Math.floor(dataset.numImages / poolSize)
+    const poolsPerEpoch = Math.floor((dataset.numImages - config.validation.numImages) / poolSize)
     const stepsPerEpoch = (poolsPerEpoch * poolSize) / config.globalBatchSize
     const stepsBack = (config.checkpoint.totalLimit + 1) * config.checkpoint.everySteps
     const layout = {
@@ -108,7 +116,7 @@ function withKeptNoise(
       epochsKept: Math.ceil(stepsBack / stepsPerEpoch),
       width: numThreads(config),
     }
-    return keepNoise(layout, folder && join(folder, 'noise-keys'), solver.solve)
+    return keepNoise(layout, folder && join(folder, 'noise-keys'), solve)
   }
   let chosen: ReturnType<typeof choose> | undefined
   return async (index) => (await (chosen ??= choose()))(index)
@@ -117,16 +125,10 @@ function withKeptNoise(
 function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentStrategy): Solver {
   const source = createPoolSource(config, dataset, strategy, threadKernel())
   return {
-    solve: (index, tables) =>
-      new Promise((resolve, reject) => {
-        setImmediate(() => {
-          try {
-            resolve(source.pool(index, tables))
-          } catch (error) {
-            reject(error)
-          }
-        })
-      }),
+    async solve({ split, index, tables }) {
+      await nextTurn() // sockets and timers go first
+      return split === 'train' ? source.pool(index, tables) : source.heldOutPool(index)
+    },
     close: async () => undefined,
   }
 }
@@ -135,9 +137,9 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
 function solveInThreads(config: TrainConfig, batchesPerPool: number, module: URL): Solver {
   const threads = Array.from({ length: numThreads(config) }, () => startThread(config, batchesPerPool, module))
   return {
-    solve(index, tables) {
+    solve(request) {
       const thread = threads.reduce((least, other) => (other.numWaiting() < least.numWaiting() ? other : least))
-      return thread.solve(index, tables)
+      return thread.solve(request)
     },
     async close() {
       await Promise.all(threads.map((thread) => thread.close()))
@@ -154,7 +156,7 @@ const THREAD = new URL(`./thread.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 function startThread(config: TrainConfig, batchesPerPool: number, module: URL): Solver & { numWaiting(): number } {
   const { poolSeconds } = config.pipeline
   /** In the order in which the thread takes them: the first is the one that it works on. */
-  const waiting = new Map<number, PromiseWithResolvers<Batch[]>>()
+  const waiting: { readonly request: ThreadRequest; readonly answer: PromiseWithResolvers<Batch[]> }[] = []
   const thread = new Worker(module, { workerData: config })
   let clock: NodeJS.Timeout | undefined
   let failure: ImmiscibleError | undefined
@@ -162,43 +164,41 @@ function startThread(config: TrainConfig, batchesPerPool: number, module: URL): 
   function fail(error: ImmiscibleError): void {
     clearTimeout(clock)
     failure ??= error
-    for (const { reject } of waiting.values()) reject(failure)
-    waiting.clear()
+    for (const { answer } of waiting.splice(0)) answer.reject(failure)
   }
 
   /** Starts the clock of the pool that the thread works on now. */
   function watch(): void {
     clearTimeout(clock)
-    const [index] = waiting.keys()
-    if (index === undefined) return
+    const [current] = waiting
+    if (current === undefined) return
     // Answers are read before the verdict: one may have come while this thread was busy.
-    clock = setTimeout(() => setImmediate(giveUp, index), poolSeconds * 1000)
+    clock = setTimeout(() => setImmediate(giveUp, current.request), poolSeconds * 1000)
   }
 
-  function giveUp(index: number): void {
-    const [current] = waiting.keys()
-    if (current !== index) return
-    const steps = `steps ${index * batchesPerPool} to ${(index + 1) * batchesPerPool - 1}`
-    fail(new ImmiscibleError('PIPELINE', `pool ${index} (${steps}) was not ready within ${poolSeconds} s (pipeline.poolSeconds)`))
+  function giveUp(request: ThreadRequest): void {
+    if (waiting[0]?.request !== request) return
+    const { split, index } = request
+    const use = split === 'train' ? `steps ${index * batchesPerPool} to ${(index + 1) * batchesPerPool - 1}` : 'held-out images'
+    fail(new ImmiscibleError('PIPELINE', `pool ${index} (${use}) was not ready within ${poolSeconds} s (pipeline.poolSeconds)`))
     void thread.terminate()
   }
 
-  thread.on('message', ({ index, batches }: ThreadAnswer) => {
-    waiting.get(index)?.resolve(batches)
-    waiting.delete(index)
+  thread.on('message', ({ batches }: ThreadAnswer) => {
+    waiting.shift()?.answer.resolve(batches)
     watch()
   })
   thread.on('error', (cause: Error) => fail(new ImmiscibleError('PIPELINE', `a preparing thread failed: ${cause.message}`, { cause })))
   thread.on('exit', (code) => fail(new ImmiscibleError('PIPELINE', `a preparing thread ended with code ${code}`)))
 
   return {
-    numWaiting: () => waiting.size,
-    solve(index, tables) {
+    numWaiting: () => waiting.length,
+    solve(request) {
       if (failure) return Promise.reject(failure)
       const answer = Promise.withResolvers<Batch[]>()
-      waiting.set(index, answer)
-      if (waiting.size === 1) watch()
-      thread.postMessage({ index, tables } satisfies ThreadRequest)
+      waiting.push({ request, answer })
+      if (waiting.length === 1) watch()
+      thread.postMessage(request)
       return answer.promise
     },
     async close() {

@@ -13,6 +13,7 @@ import { measurePool, solvePool, type Solution } from '../assignment/assign.ts'
 import { measureBytes } from '../assignment/metrics.ts'
 import { strategyBytes } from '../assignment/table.ts'
 import type { Dataset } from '../dataset/dataset.ts'
+import { splitImages } from '../dataset/split.ts'
 import { ConfigError } from '../errors.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { MAX_ARENA_BYTES } from '../kernel/simd/simd.ts'
@@ -24,6 +25,14 @@ import { readImages } from './images.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
 
 const ALIGNMENT_BYTES = 2 ** 20
+
+/** What a pool draws its numbers from. */
+interface Streams {
+  readonly noise: number
+  readonly uniforms: number
+}
+const TRAIN: Streams = { noise: STREAM.noise, uniforms: STREAM.uniforms }
+const HELD_OUT: Streams = { noise: STREAM.heldOutNoise, uniforms: STREAM.heldOutUniforms }
 
 export interface BatchTensor {
   readonly spec: TensorSpec
@@ -48,6 +57,16 @@ export interface Batch {
 export interface PoolSource {
   /** All batches of a pool, in step order: pool p holds steps p * batchesPerPool and on. `tables` where the strategy keeps noise: `after` is written. */
   pool(index: number, tables?: PoolTables): Batch[]
+  /**
+   * The held-out images, poolSize at a time and then what is left, in batches of globalBatchSize at most; step and epoch are 0. Each image comes once, not
+   * mirrored; its noise is of a stream of its own and assigned over its pool, as training does from `startStep` on and where no noise was kept yet.
+   */
+  heldOutPool(index: number): Batch[]
+}
+
+/** Messages that carry the held-out images. */
+export function numHeldOutBatches({ globalBatchSize, validation }: TrainConfig): number {
+  return Math.ceil(validation.numImages / globalBatchSize)
 }
 
 /** How steps map to pools, and what one solved pool weighs in bytes. */
@@ -86,14 +105,15 @@ export function checkPoolFits(config: TrainConfig, dataset: Dataset, strategy?: 
 }
 
 /**
- * Pools never cross an epoch: an epoch is as many whole pools as fit the data set, each epoch shuffled anew.
+ * Pools never cross an epoch: an epoch is as many whole pools as fit the images that are trained on, each epoch shuffled anew.
  * Every random number comes from a counter keyed by the global sample number, so pools may be asked for in any order, from any thread.
  */
 export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy: AssignmentStrategy, kernel: Kernel): PoolSource {
   const { globalBatchSize, seed, assignment } = config
   const { poolSize } = assignment
   const { batchesPerPool } = poolLayout(config, dataset)
-  const poolsPerEpoch = Math.floor(dataset.numImages / poolSize)
+  const { train, heldOut } = splitImages(dataset.numImages, config.validation.numImages, seed)
+  const poolsPerEpoch = Math.floor(train.length / poolSize)
   const [channels, height, width] = dataset.imageShape
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
@@ -104,18 +124,29 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     const epoch = Math.floor(index / poolsPerEpoch)
     const firstPosition = (index % poolsPerEpoch) * poolSize
     const firstSample = index * poolSize
-    const sampleIndices = Int32Array.from({ length: poolSize }, (_, i) => shuffledIndex(seed, epoch, dataset.numImages, firstPosition + i))
+    const shuffled = (_: unknown, i: number): number => train[shuffledIndex(seed, epoch, train.length, firstPosition + i)]
+    const sampleIndices = Int32Array.from({ length: poolSize }, shuffled)
     const mirrored = new Uint8Array(poolSize)
     if (config.dataset.horizontalFlip) flips(seed, firstSample, mirrored)
-    const { labels } = dataset
-    const labelled = labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
     const firstStep = index * batchesPerPool
-    return { epoch, firstStep, firstSample, sampleIndices, flips: mirrored, ...labelled }
+    return { epoch, firstStep, firstSample, sampleIndices, flips: mirrored, ...labelsOf(sampleIndices) }
+  }
+
+  function heldOutContext(index: number): PoolContext {
+    const firstSample = index * poolSize
+    const sampleIndices = heldOut.subarray(firstSample, firstSample + poolSize)
+    const firstStep = 'startStep' in assignment ? assignment.startStep : 0
+    return { epoch: 0, firstStep, firstSample, sampleIndices, flips: new Uint8Array(sampleIndices.length), ...labelsOf(sampleIndices) }
+  }
+
+  function labelsOf(sampleIndices: Int32Array): { labels?: Int32Array } {
+    const { labels } = dataset
+    return labels ? { labels: sampleIndices.map((sample) => labels[sample]) } : {}
   }
 
   /** Which noise each row is. */
   function noiseKeys(poolContext: PoolContext, tables: PoolTables | undefined, arena: Arena): BigUint64Array {
-    const keys = arena.array(BigUint64Array, poolSize * strategy.candidatesPerImage)
+    const keys = arena.array(BigUint64Array, poolContext.sampleIndices.length * strategy.candidatesPerImage)
     if (tables) keptKeys(poolContext, tables, keys)
     else consecutiveKeys(poolContext.firstSample * strategy.candidatesPerImage, keys)
     strategy.noiseKeys?.(poolContext, keys)
@@ -125,7 +156,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   /** The noise that is kept for each image as it is shown, mirrored or not; or, where it is drawn anew, a number that no noise of the run has had. */
   function keptKeys({ epoch, sampleIndices, flips: mirrored }: PoolContext, { before }: PoolTables, keys: BigUint64Array): void {
     const { noisesPerImage = 1, refreshShare = 0 } = strategy.keptNoise ?? {}
-    for (let row = 0; row < poolSize; row++) {
+    for (let row = 0; row < sampleIndices.length; row++) {
       const entry = entryOf(sampleIndices[row], mirrored[row])
       keys[row] = isRefreshed(seed, epoch, entry, refreshShare) ? BigInt((noisesPerImage + epoch) * before.length + entry) : before[entry]
     }
@@ -145,7 +176,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   /** The assigned noise of each image, in image order, as it goes on the wire: the one copy between the kernels and the socket. */
   function gatherNoise(noise: Float32Array, { noiseIndex, noiseSign }: Solution, arena: Arena): Uint8Array<ArrayBuffer> {
     const isFloat32 = noiseDtype === 'float32'
-    const gathered = isFloat32 ? new Float32Array(poolSize * dims) : new Uint16Array(poolSize * dims)
+    const length = noiseIndex.length * dims
+    const gathered = isFloat32 ? new Float32Array(length) : new Uint16Array(length)
     const halves = arena.array(Uint16Array, dims)
     noiseIndex.forEach((row, image) => {
       const drawn = noise.subarray(row * dims, (row + 1) * dims)
@@ -161,17 +193,18 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** Noise and assignment, where the kernels keep their arrays. */
-  function solve(poolContext: PoolContext, pixels: Uint8Array, tables?: PoolTables) {
+  function solve(poolContext: PoolContext, pixels: Uint8Array, streams: Streams, tables?: PoolTables) {
     return kernel.scope((arena) => {
       const start = performance.now()
       const keys = noiseKeys(poolContext, tables, arena)
       const noise = arena.array(Float32Array, keys.length * dims)
-      kernel.normal(seed, STREAM.noise, keys, dims, noise)
+      kernel.normal(seed, streams.noise, keys, dims, noise)
       const drawn = performance.now()
       const packed = arena.array(Int8Array, pixels.length)
       kernel.packPixels(pixels, packed)
-      const images: Matrix = { data: packed, rows: poolSize, dims, scale: imageScale / 127.5, offset: (0.5 * imageScale) / 127.5 }
-      const candidates: Matrix = { data: noise, rows: poolSize * strategy.candidatesPerImage, dims, scale: 1, offset: 0 }
+      const rows = poolContext.sampleIndices.length
+      const images: Matrix = { data: packed, rows, dims, scale: imageScale / 127.5, offset: (0.5 * imageScale) / 127.5 }
+      const candidates: Matrix = { data: noise, rows: keys.length, dims, scale: 1, offset: 0 }
       const solution = solvePool(strategy, poolContext, images, candidates)
       if (tables) keepAssigned(poolContext, tables, keys, solution.noiseIndex)
       const solved = performance.now()
@@ -182,36 +215,42 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     })
   }
 
-  function pool(index: number, tables?: PoolTables): Batch[] {
-    const poolContext = context(index)
-    const pixels = readImages(dataset, poolContext.sampleIndices, poolContext.flips)
-    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels, tables)
-    const draws = new Float32Array(poolSize * UNIFORM_COLUMNS.length)
-    uniforms(seed, poolContext.firstSample, draws)
+  /** A pool, cut into batches of at most globalBatchSize images. */
+  function makeBatches(poolContext: PoolContext, streams: Streams, tables?: PoolTables): Omit<Batch, 'step' | 'epoch'>[] {
+    const { firstSample, sampleIndices, labels } = poolContext
+    const numRows = sampleIndices.length
+    const pixels = readImages(dataset, sampleIndices, poolContext.flips)
+    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels, streams, tables)
+    const draws = new Float32Array(numRows * UNIFORM_COLUMNS.length)
+    uniforms(seed, firstSample, draws, streams.uniforms)
 
     const perImage: [name: string, dtype: Dtype, shape: number[], data: Uint8Array<ArrayBuffer>][] = [
       ['images', 'uint8', [channels, height, width], pixels],
       ['noise', noiseDtype, [channels, height, width], gathered],
       ['uniforms', 'float32', [UNIFORM_COLUMNS.length], new Uint8Array(draws.buffer)],
     ]
-    if (poolContext.labels)
-      perImage.splice(2, 0, ['labels', 'int32', [], new Uint8Array((poolContext.labels as Int32Array<ArrayBuffer>).buffer)])
+    if (labels) perImage.splice(2, 0, ['labels', 'int32', [], new Uint8Array((labels as Int32Array<ArrayBuffer>).buffer)])
 
-    return Array.from({ length: batchesPerPool }, (_, part) => ({
-      step: index * batchesPerPool + part,
-      epoch: poolContext.epoch,
-      numImages: globalBatchSize,
-      tensors: perImage.map(([name, dtype, shape, data]) => {
-        const byteLength = data.byteLength / batchesPerPool
-        const slice = data.subarray(part * byteLength, (part + 1) * byteLength)
-        return { spec: { name, dtype, shape: [globalBatchSize, ...shape], byteLength, crc32: crc32(slice) }, data: slice }
-      }),
-      assignment: metrics,
-      noiseMs: noiseMs / batchesPerPool,
-      assignMs: assignMs / batchesPerPool,
-      measureMs: measureMs / batchesPerPool,
-    }))
+    const numBatches = Math.ceil(numRows / globalBatchSize)
+    return Array.from({ length: numBatches }, (_, part) => {
+      const firstRow = part * globalBatchSize
+      const numImages = Math.min(globalBatchSize, numRows - firstRow)
+      const tensors = perImage.map(([name, dtype, shape, data]) => {
+        const rowBytes = data.byteLength / numRows
+        const slice = data.subarray(firstRow * rowBytes, (firstRow + numImages) * rowBytes)
+        return { spec: { name, dtype, shape: [numImages, ...shape], byteLength: slice.byteLength, crc32: crc32(slice) }, data: slice }
+      })
+      const times = { noiseMs: noiseMs / numBatches, assignMs: assignMs / numBatches, measureMs: measureMs / numBatches }
+      return { numImages, tensors, assignment: metrics, ...times }
+    })
   }
 
-  return { pool }
+  return {
+    pool(index, tables) {
+      const poolContext = context(index)
+      const { epoch, firstStep } = poolContext
+      return makeBatches(poolContext, TRAIN, tables).map((batch, part) => ({ step: firstStep + part, epoch, ...batch }))
+    },
+    heldOutPool: (index) => makeBatches(heldOutContext(index), HELD_OUT).map((batch) => ({ step: 0, epoch: 0, ...batch })),
+  }
 }

@@ -15,10 +15,10 @@ export function consecutiveKeys(first: number, keys: BigUint64Array): void {
  * Writes rows of three float32 in [0, 1), multiples of 2^-24, over all of `out`: row i is of sample firstSample + i, and its column c
  * (`UNIFORM_COLUMNS` of the protocol) is word c of the sample's block, without its low 8 bits.
  */
-export function uniforms(seed: number, firstSample: number, out: Float32Array): void {
+export function uniforms(seed: number, firstSample: number, out: Float32Array, stream: number = STREAM.uniforms): void {
   const words = new Uint32Array(4)
   for (let row = 0; (row + 1) * UNIFORMS_PER_SAMPLE <= out.length; row++) {
-    sampleBlock(seed, firstSample + row, STREAM.uniforms, words)
+    sampleBlock(seed, firstSample + row, stream, words)
     for (let column = 0; column < UNIFORMS_PER_SAMPLE; column++) {
       out[row * UNIFORMS_PER_SAMPLE + column] = (words[column] >>> 8) * TWO_POW_MINUS_24
     }

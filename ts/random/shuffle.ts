@@ -15,7 +15,7 @@ const MAX_IMAGES = 2 ** 31
  * The image at `position` of the epoch. `seed` and `epoch` are uint32, 1 <= numImages <= 2^31, 0 <= position < numImages.
  * Takes under four walks of ROUNDS blocks on average from 65 images on, more for fewer (the network permutes 256 numbers at least).
  */
-export function shuffledIndex(seed: number, epoch: number, numImages: number, position: number): number {
+export function shuffledIndex(seed: number, epoch: number, numImages: number, position: number, stream: number = STREAM.shuffle): number {
   if (!Number.isInteger(numImages) || numImages < 1 || numImages > MAX_IMAGES) {
     throw new RangeError(`numImages: expected an integer from 1 to 2^31, got ${numImages}`)
   }
@@ -26,17 +26,17 @@ export function shuffledIndex(seed: number, epoch: number, numImages: number, po
   const halfBits = Math.max(MIN_HALF_BITS, Math.ceil(numBits / 2))
   const words = new Uint32Array(4)
   let index = position
-  do index = permute(index, halfBits, seed, epoch, words)
+  do index = permute(index, halfBits, seed, epoch, stream, words)
   while (index >= numImages)
   return index
 }
 
-function permute(index: number, halfBits: number, seed: number, epoch: number, words: Uint32Array): number {
+function permute(index: number, halfBits: number, seed: number, epoch: number, stream: number, words: Uint32Array): number {
   const mask = 2 ** halfBits - 1
   let left = index >>> halfBits
   let right = index & mask
   for (let round = 0; round < ROUNDS; round++) {
-    philox(right, round, epoch, STREAM.shuffle, seed, 0, words, 0)
+    philox(right, round, epoch, stream, seed, 0, words, 0)
     const next = left ^ (words[0] & mask)
     left = right
     right = next

@@ -18,6 +18,12 @@ export const STREAM = {
   shuffle: streamNumber(4),
   /** Whether a kept noise is drawn anew: `isRefreshed`. */
   refresh: streamNumber(5),
+  /** Which images are held out: `shuffledIndex`. */
+  heldOut: streamNumber(6),
+  /** Noise of held-out images, which no sample of training can have. */
+  heldOutNoise: streamNumber(7),
+  /** Their timesteps, label dropout and times. */
+  heldOutUniforms: streamNumber(8),
 } as const
 
 function streamNumber(purpose: number): number {

@@ -25,6 +25,9 @@ export interface RunMetrics {
   readonly noiseNorm: number
   /** Mean of the noise along the direction of its class, in standard deviations; null without labels. */
   readonly classMean: number | null
+  /** The last ones measured on the held-out images, by the network and by its EMA weights; null where none were. */
+  readonly heldOutLoss: number | null
+  readonly heldOutEmaLoss: number | null
 }
 
 type Untimed<T> = T extends unknown ? Omit<T, 'time'> : never
@@ -56,6 +59,7 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
   let pid: number | null = null
   let numSteps = 0
   let samplePath: string | undefined
+  let validated: WorkerEventOf<'validated'> | undefined
   let hasDiskWarning = false
 
   function emit(event: Untimed<RunEvent>): void {
@@ -153,6 +157,11 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
           return ready(event)
         case 'stepDone':
           return stepDone(event)
+        case 'validated': {
+          validated = event
+          const { step, loss, emaLoss, numImages } = event
+          return emit({ kind: 'validation', step, loss, emaLoss, numImages })
+        }
         case 'sampled':
           samplePath = event.path
           return emit({ kind: 'sample', step: event.step, path: event.path })
@@ -179,6 +188,8 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
         distanceChange: sums.postCost / sums.preCost - 1,
         noiseNorm: sums.noiseNorm / sums.steps,
         classMean: sums.numClassed > 0 ? sums.classMean / sums.numClassed : null,
+        heldOutLoss: validated?.loss ?? null,
+        heldOutEmaLoss: validated?.emaLoss ?? null,
       }
     },
   }

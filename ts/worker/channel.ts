@@ -19,10 +19,10 @@ export interface Channel extends AsyncDisposable {
 
 /**
  * Binds both sockets: `ipc://` in a 0700 folder of the system's temporary folder, loopback TCP where ipc does not exist.
- * @param credits batches in flight per worker; the high-water mark stands above it, it is no flow control.
+ * @param maxInFlight batches per worker, held-out ones included; the high-water mark stands above it, it is no flow control.
  */
-export async function openChannel(credits: number): Promise<Channel> {
-  const options = { mandatory: true, sendTimeout: 0, sendHighWaterMark: credits + 4, receiveHighWaterMark: 1000 }
+export async function openChannel(maxInFlight: number): Promise<Channel> {
+  const options = { mandatory: true, sendTimeout: 0, sendHighWaterMark: maxInFlight + 4, receiveHighWaterMark: 1000 }
   const sockets = {
     control: new Router({ ...options, sendHighWaterMark: 1000, maxMessageSize: CONTROL_MESSAGE_BYTES, linger: GOODBYE_MS }),
     data: new Router({ ...options, maxMessageSize: CONTROL_MESSAGE_BYTES, linger: 0 }),

@@ -16,6 +16,8 @@ export interface Environment {
 export interface EnvironmentOptions {
   /** Groups of optional dependencies in py/pyproject.toml, such as `test`. */
   readonly extras?: readonly string[]
+  /** Each is the group of its name where there is one; any other the user installs, and the worker says so where it is missing. */
+  readonly trackers?: readonly string[]
   readonly onProgress?: (line: string) => void
   readonly signal?: AbortSignal
   /** Instead of this process's own. */
@@ -59,9 +61,14 @@ interface Findings {
   readonly passedOver: readonly string[]
 }
 
-async function look({ extras = [], onProgress = () => undefined, signal, env = process.env }: EnvironmentOptions): Promise<Findings> {
+async function look(options: EnvironmentOptions): Promise<Findings> {
+  const { extras = [], trackers = [], onProgress = () => undefined, signal, env = process.env } = options
   const requirements = readWorkerRequirements()
-  const wanted = [...requirements.base, ...extras.flatMap((extra) => requirements.extras[extra] ?? unknownExtra(extra))]
+  const wanted = [
+    ...requirements.base,
+    ...extras.flatMap((extra) => requirements.extras[extra] ?? unknownExtra(extra)),
+    ...trackers.flatMap((tracker) => requirements.extras[tracker] ?? []),
+  ]
   const managed: ManagedOptions = { requirements, wanted, env, onProgress, signal }
   const passedOver: string[] = []
   for (const { python, source, label } of listCandidates(env)) {

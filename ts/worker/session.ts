@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly startSeconds: number
   /** Steps from the worker's own on, one after another. */
   readonly batch: (step: number) => Promise<WireBatch>
+  /** The held-out images, in order: sent to each worker once, before its first step and outside the credits. */
+  readonly heldOut: () => AsyncIterable<WireBatch>
   readonly onEvent: (event: WorkerEvent) => void
   /** A batch has been staged; wireMs: there and its credit back, without the time in the worker's hands. Always before the step's stepDone. */
   readonly onDelivered: (step: number, wireMs: number) => void
@@ -69,6 +71,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
   const sentAt = new Map<number, number>()
   let nextStep: number | undefined
   let isFeeding = false
+  let hasHeldOut = false
   let isClosed = false
 
   const tell = (command: Command): void => {
@@ -144,30 +147,43 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     refused(new ImmiscibleError('PROTOCOL', `refused a worker: ${message}`))
   }
 
-  /** Sends batches while there is credit. One at a time, so that they leave in step order. */
+  /** Sends the held-out images, then batches while there is credit. One at a time, so that they leave in step order. */
   function feed(): void {
-    if (isFeeding || isStopping || isClosed || !isAttached || nextStep === undefined || credits === 0) return
-    if (nextStep >= config.maxTrainSteps) return
-    const step = nextStep
+    if (isFeeding || isStopping || isClosed || !isAttached || nextStep === undefined) return
+    if (hasHeldOut && (credits === 0 || nextStep >= config.maxTrainSteps)) return
     isFeeding = true
-    options
-      .batch(step)
-      .then(async ({ epoch, numImages, tensors, telemetry }) => {
-        if (isClosed || isStopping) return
-        credits--
-        nextStep = step + 1
-        const header: BatchHeader = { kind: 'batch', split: 'train', step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
-        sentAt.set(step, performance.now())
-        await channel.send('data', address, encodeBatch(runId, generation, header, tensors))
-      })
-      // A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
-      .catch((error: Error) =>
-        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => broken(error), 1000).unref() : broken(error),
-      )
-      .finally(() => {
+    const sent = hasHeldOut ? sendStep(nextStep) : sendHeldOut()
+    sent.then(
+      () => {
         isFeeding = false
         feed()
-      })
+      },
+      // The end of this session, so nothing more is sent. A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
+      (error: Error) =>
+        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => broken(error), 1000).unref() : broken(error),
+    )
+  }
+
+  async function sendHeldOut(): Promise<void> {
+    for await (const batch of options.heldOut()) {
+      if (isClosed || isStopping) return
+      await send('heldOut', batch)
+    }
+    hasHeldOut = true
+  }
+
+  async function sendStep(step: number): Promise<void> {
+    const batch = await options.batch(step)
+    if (isClosed || isStopping) return
+    credits--
+    nextStep = step + 1
+    sentAt.set(step, performance.now())
+    await send('train', batch)
+  }
+
+  function send(split: BatchHeader['split'], { step, epoch, numImages, tensors, telemetry }: WireBatch): Promise<void> {
+    const header: BatchHeader = { kind: 'batch', split, step, epoch, numImages, tensors: tensors.map(({ spec }) => spec), telemetry }
+    return channel.send('data', address, encodeBatch(runId, generation, header, tensors))
   }
 
   const watch = setInterval(

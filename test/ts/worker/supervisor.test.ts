@@ -29,13 +29,18 @@ interface Seen {
 }
 
 /** Runs the fake worker to its end: how it ended, or the error. */
-async function live(mode: string, worker: object = {}, env: Record<string, string> = {}): Promise<Seen & { ended: unknown }> {
+async function live(
+  mode: string,
+  worker: object = {},
+  env: Record<string, string> = {},
+  numHeldOut = 0,
+): Promise<Seen & { ended: unknown }> {
   const config = testConfig({
     globalBatchSize: 8,
     maxTrainSteps: 20,
     worker: { startSeconds: 20, leaseSeconds: 20, stepSeconds: 20, maxRestarts: 0, ...worker },
   })
-  await using channel = await openChannel(config.pipeline.credits)
+  await using channel = await openChannel(config.pipeline.credits + numHeldOut)
   const [events, lives, steps, workerLog] = [[], [], [], join(folder, 'worker.log')] as [WorkerEvent[], Seen['lives'], number[], string]
   const delivered: Seen['delivered'] = []
   const askedAt: number[] = []
@@ -58,6 +63,9 @@ async function live(mode: string, worker: object = {}, env: Record<string, strin
       steps.push(step)
       askedAt[step] = performance.now()
       return { step, epoch: 0, numImages: 8, tensors: [], telemetry: [] }
+    },
+    async *heldOut() {
+      for (let at = 0; at < numHeldOut; at++) yield { step: 0, epoch: 0, numImages: 8, tensors: [], telemetry: [] }
     },
     onEvent: (event) => void events.push(event),
     onDelivered: (step, wireMs) => void delivered.push({ step, wireMs, elapsedMs: performance.now() - askedAt[step] }),
@@ -105,6 +113,14 @@ test.each([
 ])('%s is a broken protocol', async (mode, message) => {
   const { ended } = await live(mode)
   expect(ended).toMatchObject({ code: 'PROTOCOL', message: expect.stringMatching(message) as string })
+})
+
+test('held-out batches reach each life of a worker before its first step, and take none of its credits', async () => {
+  const { ended, log, lives, delivered } = await live('crash-at', { maxRestarts: 1 }, { FAKE_CRASH_STEP: '4' }, 9)
+  expect(ended).toMatchObject({ code: 'WORKER_GONE' })
+  expect(lives.filter(({ state }) => state === 'starting')).toHaveLength(2)
+  expect(log().match(/^held out.*$/gm)).toEqual(Array.from({ length: 18 }, () => "held out, after 0 steps' batches"))
+  expect(delivered.map(({ step }) => step)).toEqual([0, 1, 2, 3, 0, 1, 2, 3])
 })
 
 test('a resumed worker gets batches from the step that it asks for', async () => {
