@@ -23,7 +23,9 @@ export const telemetryValue = z.strictObject({ name: z.string(), value: z.number
 export const batchHeader = z
   .strictObject({
     kind: z.literal('batch'),
-    split: z.enum(['train', 'heldOut']).describe('heldOut: the images of validation, sent once before the first step; their step and epoch are 0'),
+    split: z
+      .enum(['train', 'heldOut'])
+      .describe('heldOut: the images of validation, sent once before the first step; their step and epoch are 0'),
     step: z.uint32().describe('optimiser updates before this one'),
     epoch: z.uint32(),
     numImages: z.int32().min(1),

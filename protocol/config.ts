@@ -44,7 +44,9 @@ export const optimizerConfig = z
     lrDecaySteps: positiveInt
       .nullable()
       .default(null)
-      .describe('optimiser updates until a schedule that falls has ended, warm-up included. Default: maxTrainSteps; null for one that does not fall'),
+      .describe(
+        'optimiser updates until a schedule that falls has ended, warm-up included. Default: maxTrainSteps; null for one that does not fall',
+      ),
     lrNumCycles: positiveInt.default(1).describe('of cosine_with_restarts'),
     lrPower: z.number().positive().default(1).describe('of polynomial'),
     adamBeta1: z.number().min(0).lt(1).default(0.9),
@@ -66,7 +68,10 @@ export const emaConfig = z
       .describe('equal to decay: constant from the second update on; the first copies the weights'),
     useEmaWarmup: z.boolean().default(false).describe('1 - (1 + n / invGamma)^-power after n updates; else (1 + n) / (10 + n)'),
     invGamma: z.number().positive().default(1),
-    power: z.number().positive().default(2 / 3),
+    power: z
+      .number()
+      .positive()
+      .default(2 / 3),
   })
   .meta({ id: 'EmaConfig' })
 
@@ -110,7 +115,9 @@ export const conditioningConfig = z
 export const trainingConfig = z
   .strictObject({
     mixedPrecision: z.enum(['no', 'fp16', 'bf16']).default('no').describe('of the network; fp16 scales the loss and needs a GPU'),
-    gradientAccumulationSteps: positiveInt.default(1).describe('parts of a batch that go through the network one after the other; the assignment is over the whole batch'),
+    gradientAccumulationSteps: positiveInt
+      .default(1)
+      .describe('parts of a batch that go through the network one after the other; the assignment is over the whole batch'),
     gradientCheckpointing: z.boolean().default(false).describe('less memory, more time'),
     torchCompile: z.boolean().default(false),
     allowTf32: z.boolean().default(false).describe('on NVIDIA GPUs from Ampere on: faster float32 products of 10 bits'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
@@ -14,7 +15,7 @@ from .protocol import OptimizerConfig
 
 def build_optimizer(config: OptimizerConfig, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """Adam, AdamW or RAdam over `parameters`; the first two in torch's fused form where the device has one."""
-    group = {
+    group: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": (config.adam_beta1, config.adam_beta2),
         "eps": config.adam_epsilon,

@@ -50,7 +50,7 @@ def test_deterministic_is_as_named(is_deterministic: bool) -> None:
     assert torch.are_deterministic_algorithms_enabled() is is_deterministic
     assert not torch.is_deterministic_algorithms_warn_only_enabled(), "on the CPU all of them have such a form"
     assert torch.backends.cudnn.benchmark is not is_deterministic
-    assert torch._inductor.config.deterministic is is_deterministic  # pyright: ignore[reportAttributeAccessIssue]
+    assert torch._inductor.config.deterministic is is_deterministic  # pyright: ignore
 
 
 def test_threads_are_those_of_the_config() -> None:

@@ -80,19 +80,31 @@ def test_a_permuted_target_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_moved_images_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, images=inputs.images[REVERSED])))
+    plant_loss(
+        trainer,
+        monkeypatch,
+        lambda honest, networks, inputs: honest(networks, replace(inputs, images=inputs.images[REVERSED])),
+    )
     expect_caught(trainer, "sample is not")
 
 
 def test_noise_permuted_on_both_sides_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, noise=inputs.noise[REVERSED])))
+    plant_loss(
+        trainer,
+        monkeypatch,
+        lambda honest, networks, inputs: honest(networks, replace(inputs, noise=inputs.noise[REVERSED])),
+    )
     expect_caught(trainer, "sample is not .*; the target is not")
 
 
 def test_moved_timesteps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer()
-    plant_loss(trainer, monkeypatch, lambda honest, networks, inputs: honest(networks, replace(inputs, uniforms=inputs.uniforms[REVERSED])))
+    plant_loss(
+        trainer,
+        monkeypatch,
+        lambda honest, networks, inputs: honest(networks, replace(inputs, uniforms=inputs.uniforms[REVERSED])),
+    )
     expect_caught(trainer, "timestep is not")
 
 

@@ -256,7 +256,7 @@ def endless_gradient(trainer: Trainer, result: LossResult) -> torch.Tensor:
 def test_a_gradient_that_is_not_finite_stops_before_the_update(change: ChangeLoss) -> None:
     trainer = plant(train(make_trainer(config_of()), 2), change)
     before = state_sha256(trainer.state())
-    with pytest.raises(NonFiniteError, match="step 2: the gradient's norm is (nan|inf)"):
+    with pytest.raises(NonFiniteError, match=r"step 2: the gradient's norm is (nan|inf)"):
         trainer.train_step(make_batch(trainer))
     assert state_sha256(trainer.state()) == before
     assert all(parameter.grad is None for parameter in trainer.network.parameters())
@@ -411,7 +411,7 @@ def test_a_network_that_cannot_checkpoint_is_said(monkeypatch: pytest.MonkeyPatc
 
     def stubborn(*arguments: Any) -> Any:
         network = honest(*arguments)
-        network._supports_gradient_checkpointing = False
+        network._supports_gradient_checkpointing = False  # pyright: ignore[reportPrivateUsage]
         return network
 
     for build, reason in ((stubborn, "does not support"), (lambda *_: PlainNetwork(), "PlainNetwork has no")):

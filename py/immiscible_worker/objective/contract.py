@@ -78,7 +78,7 @@ class Objective:
 
     sampler: which of the samplers in sampling.py fits the network's output. scheduler: of diffusers, saved in the
     pipeline: DDIMScheduler, CMStochasticIterativeScheduler or FlowMatchEulerDiscreteScheduler. expect: None leaves the
-    gate without anything to compare. target_decay: of the target network in the update of a step; None: no such network.
+    gate without anything to compare. target_decay: of the target network in the update of a step; None: there is none.
     """
 
     sampler: SamplerKind
