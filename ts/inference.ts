@@ -24,6 +24,8 @@ interface SamplingOptions {
   readonly solver?: Sampling['solver']
   /** Of a class-conditional model: 1 is none, 0 the unconditional model. */
   readonly guidanceScale?: number
+  /** Run the code of the user's own network that lies in a pipeline folder. Default: in a run folder yes, whose config named it; elsewhere no. */
+  readonly trustRemoteCode?: boolean
   readonly onSetup?: (line: string) => void
 }
 
@@ -40,8 +42,7 @@ export interface SampleOptions extends SamplingOptions {
  * @returns the path of the PNG.
  */
 export async function sampleRun(folder: string, output: string, options: SampleOptions = {}): Promise<string> {
-  const { pipeline, numImages } = findPipeline(folder)
-  const input = { ...toRequest(pipeline, numImages, options), classLabels: options.classLabels ?? null, output: resolve(output) }
+  const input = { ...toRequest(findPipeline(folder), options), classLabels: options.classLabels ?? null, output: resolve(output) }
   const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
     path: string
     warnings: { code: string; message: string }[]
@@ -51,17 +52,27 @@ export async function sampleRun(folder: string, output: string, options: SampleO
   return answer.path
 }
 
-function findPipeline(folder: string): { pipeline: string; numImages: number } {
-  if (existsSync(join(folder, 'model_index.json'))) return { pipeline: resolve(folder), numImages: samplingConfig.parse({}).numImages }
+/** trustRemoteCode: unless told otherwise. */
+interface Pipeline {
+  readonly pipeline: string
+  readonly numImages: number
+  readonly trustRemoteCode: boolean
+}
+
+function findPipeline(folder: string): Pipeline {
+  if (existsSync(join(folder, 'model_index.json'))) {
+    return { pipeline: resolve(folder), numImages: samplingConfig.parse({}).numImages, trustRemoteCode: false }
+  }
   const { path, config } = readRunFolder(folder)
-  return { pipeline: join(path, 'pipeline'), numImages: config.sampling.numImages }
+  return { pipeline: join(path, 'pipeline'), numImages: config.sampling.numImages, trustRemoteCode: true }
 }
 
 /** What both tools are asked: null is as the record in the pipeline folder has it. */
-function toRequest(pipeline: string, defaultNumImages: number, options: SamplingOptions): object {
-  const { numImages = defaultNumImages, seed = 0, numInferenceSteps = null, eta = null, timestepSpacing = null } = options
+function toRequest(defaults: Pipeline, options: SamplingOptions): object {
+  const { numImages = defaults.numImages, trustRemoteCode = defaults.trustRemoteCode, seed = 0, numInferenceSteps = null, eta = null, timestepSpacing = null } = options
   const { useClippedModelOutput = null, solver = null, guidanceScale = null } = options
-  return { pipeline, numImages, seed, numInferenceSteps, eta, timestepSpacing, useClippedModelOutput, solver, guidanceScale }
+  const settings = { numInferenceSteps, eta, timestepSpacing, useClippedModelOutput, solver, guidanceScale }
+  return { pipeline: defaults.pipeline, trustRemoteCode, numImages, seed, ...settings }
 }
 
 /** How samples look to a small classifier trained on the real images. Not a standard metric: compare only numbers of the same data set and version. */
@@ -93,7 +104,7 @@ export async function evaluateRun(runFolder: string, options: SamplingOptions = 
     writeFileSync(images, pixels)
     writeFileSync(labels, dataset.labels ?? new Int32Array(0))
     const { imageShape, numClasses } = dataset
-    const input = { ...toRequest(join(path, 'pipeline'), NUM_JUDGED, options), images, labels, imageShape, numClasses }
+    const input = { ...toRequest({ pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: true }, options), images, labels, imageShape, numClasses }
     return (await runTool('evaluate', input, options.onSetup ?? ignore)) as Evaluation
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -17,10 +17,11 @@ from diffusers import ConsistencyModelPipeline, DDIMPipeline, DDIMScheduler, Mod
 from PIL import Image
 
 from . import sampling
-from .errors import UsageError
+from .errors import ConfigError, UsageError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_durably, replace_folder, sync_tree, write_durably
 from .protocol import SamplingConfig
-from .sampling import ImmisciblePipeline, Settings, draw, sampler_of
+from .sampling import ImmisciblePipeline, Settings, choose, draw, sampler_of
+from .user_module import has_network_source, load_network_class, save_network_source
 
 _GRID_CELL_PIXELS = 48
 _GRID_GAP_PIXELS = 2
@@ -29,6 +30,21 @@ _GRID_GAP_PIXELS = 2
 def settings_of(config: SamplingConfig) -> Settings:
     """The settings in a section of the config."""
     return Settings(**{field.name: getattr(config, field.name) for field in fields(Settings)})
+
+
+def check_settings(config: SamplingConfig, scheduler: Any) -> None:
+    """Raises ConfigError where a section of the config asks what the sampler of this scheduler does not have.
+
+    For the objectives that we know the orchestrator has refused it before; that of a user's own is known here first.
+    """
+    plain = Settings()
+    asked = {name: value for name, value in asdict(settings_of(config)).items() if value != getattr(plain, name)}
+    if config.solver == "dopri5":
+        asked.pop("num_inference_steps", None)
+    try:
+        choose(plain, scheduler, **asked)
+    except ValueError as error:
+        raise ConfigError("SAMPLING", f"sampling: {error}") from error
 
 
 def default_settings(scheduler: Any) -> Settings:
@@ -124,6 +140,7 @@ def save_pipeline(
             _save_with_source(ImmisciblePipeline(network, scheduler, image_scale, **asdict(settings)), temporary)
         else:
             kind(network, _spaced(scheduler, settings)).save_pretrained(temporary)
+        save_network_source(network, temporary)
         for name, contents in files.items():
             write_durably(temporary / name, contents)
         sync_tree(temporary)
@@ -150,9 +167,18 @@ def _save_with_source(pipeline: ImmisciblePipeline, folder: Path) -> None:
     write_durably(folder / "pipeline.py", Path(sampling.__file__).read_bytes())
 
 
-def load_pipeline(folder: Path) -> tuple[torch.nn.Module, Any]:
-    """Network (eval mode, CPU) and scheduler of a pipeline folder. Raises OSError; UsageError for unknown classes."""
-    network_class = _class_of_diffusers(folder / "unet" / "config.json", ModelMixin)
+def load_pipeline(folder: Path, trust_remote_code: bool = False) -> tuple[torch.nn.Module, Any]:
+    """Network (eval mode, CPU) and scheduler of a pipeline folder.
+
+    trust_remote_code: whether a network's class whose source lies in the folder may be imported, which runs it.
+    Raises OSError; UsageError for unknown classes, and for such a source where it is not trusted.
+    """
+    if has_network_source(folder):
+        if not trust_remote_code:
+            raise UsageError(f"{folder}: its network is code in unet/network.py: read it, then trust remote code")
+        network_class = load_network_class(folder)
+    else:
+        network_class = _class_of_diffusers(folder / "unet" / "config.json", ModelMixin)
     network = network_class.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
     scheduler_class = _class_of_diffusers(folder / "scheduler" / "scheduler_config.json", diffusers.SchedulerMixin)
     scheduler = scheduler_class.from_pretrained(folder / "scheduler")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 import numpy as np
 
-from .errors import EXIT_OTHER, UsageError
+from .errors import EXIT_OTHER, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from .record import PipelineRecord
@@ -24,9 +24,13 @@ _Seed = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """pipeline: folder. From numInferenceSteps on: as `sampling.Settings`, null is as the pipeline's record has it."""
+    """pipeline: folder. trustRemoteCode: as `sampler.load_pipeline`.
+
+    From numInferenceSteps on: as `sampling.Settings`, null is as the pipeline's record has it.
+    """
 
     pipeline: str
+    trust_remote_code: bool
     num_images: _Positive
     seed: _Seed
     num_inference_steps: _Positive | None
@@ -64,7 +68,7 @@ def run_tool(arguments: list[str]) -> int:
         except msgspec.DecodeError as error:
             raise UsageError(f"stdin: expected a {request_type.__name__} as JSON: {error}") from error
         answer = tool(request)
-    except UsageError as error:
+    except (UsageError, ConfigError) as error:
         sys.stderr.write(f"[immiscible] [worker:tool] {error}\n")
         return error.exit_code
     except Exception as error:
@@ -81,7 +85,7 @@ def _sample(request: SampleRequest) -> dict[str, Any]:
     from .sampling import labels_of, sampler_of
 
     record = _read_record(request.pipeline)
-    network, scheduler = load_pipeline(Path(request.pipeline))
+    network, scheduler = load_pipeline(Path(request.pipeline), request.trust_remote_code)
     settings = _settings(request, record, scheduler)
     labels = request.class_labels
     _or_usage(lambda: labels_of(network, labels, request.num_images))
@@ -117,7 +121,7 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     if labels.min() < 0 or labels.max() >= request.num_classes:
         raise UsageError(f"labels: expected 0..{request.num_classes - 1}, got {labels.min()}..{labels.max()}")
     record = _read_record(request.pipeline)
-    network, scheduler = load_pipeline(Path(request.pipeline))
+    network, scheduler = load_pipeline(Path(request.pipeline), request.trust_remote_code)
     result = evaluate(
         network,
         scheduler,

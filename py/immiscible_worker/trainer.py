@@ -69,8 +69,8 @@ class Trainer:
         torch.manual_seed(derive_seed(config.seed, "init"))
         image_shape = (dataset.image_shape[0], dataset.image_shape[1], dataset.image_shape[2])
         self.objective: Objective = build_objective(config.objective, config.dataset.image_scale, image_shape)
-        network: torch.nn.Module = build_network(config.network, image_shape, self.num_classes)
-        self.network = network.to(self.device)
+        network: Any = build_network(config.network, image_shape, self.num_classes)
+        self.network: torch.nn.Module = network.to(self.device)
         if config.training.gradient_checkpointing:
             _enable_gradient_checkpointing(self.network)
         self._names = [name for name, _ in self.network.named_parameters()]

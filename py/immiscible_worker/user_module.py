@@ -136,6 +136,22 @@ def save_network_source(network: torch.nn.Module, folder: Path, component: str =
     return True
 
 
+def has_network_source(folder: Path, component: str = "unet") -> bool:
+    """Whether a pipeline folder's network is a class in the folder itself. Raises OSError."""
+    return json.loads((folder / "model_index.json").read_text())[component][0] == _COMPONENT
+
+
+def load_network_class(folder: Path, component: str = "unet") -> type[Any]:
+    """The class that `save_network_source` put into a pipeline folder. Runs that source.
+
+    Raises OSError; ConfigError where it fails.
+    """
+    name = json.loads((folder / "model_index.json").read_text())[component][1]
+    path = str(folder / component / f"{_COMPONENT}.py")
+    with users_code("network", path, "cannot be imported"):
+        return getattr(_load_file("network", path, None), name)
+
+
 def _source_of(module: ModuleType) -> bytes:
     loader = module.__spec__.loader if module.__spec__ else None
     return loader.source if isinstance(loader, _Source) else Path(str(module.__file__)).read_bytes()

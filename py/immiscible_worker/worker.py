@@ -125,11 +125,13 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     from .device import configure_torch
     from .fingerprint import take_fingerprint
     from .notice import describe_gate, list_notices
+    from .sampler import check_settings
     from .tracking import open_tracking
     from .trainer import Trainer
 
     device = configure_torch(welcome.config.worker, welcome.config.training)
     trainer = Trainer(welcome.config, welcome.dataset, device, environment.rank)
+    check_settings(welcome.config.sampling, trainer.objective.scheduler)
     fingerprint = take_fingerprint(device)
     warnings: list[str] = []
     loaded = load_newest(_checkpoints(welcome), environment.run_id, welcome.config_hash, warnings.append)

@@ -1,9 +1,9 @@
 /** Real runs with a network and an objective of the user's own, and from a network that was trained before. */
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { resumeImmiscible, trainImmiscible, type TrainInput } from '../../ts/index.ts'
+import { resumeImmiscible, sampleRun, trainImmiscible, type TrainInput } from '../../ts/index.ts'
 import { eventsOf, readEvents, temporaryFolder, TINY } from './run.ts'
 
 const SECONDS = 1000
@@ -27,6 +27,10 @@ test('both examples train, and go on in the same state', { timeout: 120 * SECOND
   await trainImmiscible({ ...input, maxTrainSteps: 2, outputDir })
   const resumed = await resumeImmiscible(outputDir, { maxTrainSteps: 4 })
   expect(resumed.stateSha256).toBe(straight.stateSha256)
+
+  const grid = join(folder, 'grid.png')
+  expect(existsSync(await sampleRun(outputDir, grid, { numImages: 2, numInferenceSteps: 2 }))).toBe(true)
+  await expect(sampleRun(resumed.pipelineFolder, grid)).rejects.toThrow(/its network is code in unet\/network\.py/)
 
   writeFileSync(module, `${readFileSync(module, 'utf8')}\n`)
   await expect(resumeImmiscible(outputDir, { maxTrainSteps: 5 })).rejects.toThrow(

@@ -107,6 +107,7 @@ def run_tool(name: str, request: object) -> subprocess.CompletedProcess[str]:
 
 
 ASKED: dict[str, Any] = {
+    "trustRemoteCode": False,
     "numImages": 4,
     "seed": 0,
     "numInferenceSteps": None,
@@ -183,7 +184,7 @@ def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer
 @pytest.mark.parametrize(
     ("name", "request_", "message"),
     [
-        ("sample", {"pipeline": "x"}, "missing required field `numImages`"),
+        ("sample", {"pipeline": "x"}, "missing required field `trustRemoteCode`"),
         ("evaluate", [], "expected a EvaluateRequest as JSON"),
         ("draw", {}, "expected one of sample, evaluate, got 'draw'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +15,16 @@ import pytest
 import torch
 from diffusers.pipelines.ddim.pipeline_ddim import DDIMPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from training import make_batch, make_trainer, train, write_checkpoint
+from training import write_pipeline as write_run_pipeline
 
 from example import make_config
-from immiscible_worker.errors import ConfigError, PairingError
+from immiscible_worker.errors import ConfigError, PairingError, UsageError
 from immiscible_worker.network import build_network
 from immiscible_worker.notice import describe_gate
 from immiscible_worker.objective import build_objective
+from immiscible_worker.sampler import check_settings, load_pipeline, sample, settings_of
 from immiscible_worker.state import state_sha256
 from immiscible_worker.user_module import save_network_source
 from immiscible_worker.worker import describe_failure
@@ -174,6 +178,52 @@ def test_source_saved_is_the_one_that_was_run(write: Write, tmp_path: Path) -> N
     write_pipeline(network, tmp_path / "pipeline")
     save_network_source(network, tmp_path / "pipeline")
     assert (tmp_path / "pipeline" / "unet" / "network.py").read_text() == own_network()
+
+
+def test_pipeline_of_a_run_with_both_is_loaded_where_its_code_is_trusted(tmp_path: Path) -> None:
+    """By diffusers and by us; that code runs only where it is asked for."""
+    config = make_config(network=section(OWN_NETWORK, channels=8, blocks=2), objective=section(OWN_OBJECTIVE))
+    trainer = train(make_trainer(config), 2)
+    folder = tmp_path / "pipeline"
+    write_run_pipeline(trainer, folder)
+    with pytest.raises(UsageError, match=r"its network is code in unet/network\.py"):
+        load_pipeline(folder)
+    network, scheduler = load_pipeline(folder, trust_remote_code=True)
+    settings = settings_of(config.sampling)
+    ours = sample(network, scheduler, 2, settings, 5)
+    assert torch.equal(ours, sample(trainer.ema_network(), trainer.objective.scheduler, 2, settings, 5))
+    program = """
+import sys, torch
+from diffusers import DiffusionPipeline
+pipeline = DiffusionPipeline.from_pretrained(sys.argv[1], trust_remote_code=True)
+assert not any(name.startswith("immiscible_worker") for name in sys.modules)
+print(pipeline(batch_size=2, generator=torch.Generator().manual_seed(5), output_type="pt").images.flatten().tolist())
+"""
+    environment = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program, str(folder)]
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert found.returncode == 0, found.stderr
+    theirs = torch.tensor(json.loads(found.stdout)).view_as(ours)
+    torch.testing.assert_close(theirs, (ours / 2 + 0.5).clamp(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        ({"solver": "dopri5", "numInferenceSteps": 20}, "solver: only the flow sampler has it, this model's is ddim"),
+        ({"numInferenceSteps": 2000}, "number of inference steps: expected 1..1000, got 2000"),
+    ],
+)
+def test_sampling_that_an_objective_of_ones_own_does_not_have_is_refused(
+    sampling: dict[str, Any], message: str
+) -> None:
+    config = make_config(objective=section(OWN_OBJECTIVE), sampling=sampling)
+    scheduler = objective_with(section(OWN_OBJECTIVE)).scheduler
+    with pytest.raises(ConfigError, match=re.escape(f"sampling: {message}")):
+        check_settings(config.sampling, scheduler)
+    check_settings(make_config().sampling, scheduler)
+    if "solver" in sampling:
+        check_settings(config.sampling, FlowMatchEulerDiscreteScheduler())
 
 
 def test_network_of_diffusers_needs_no_source(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ function withSampler(command: Command): Command {
     .option('--timestep-spacing <name>', 'of ddim: leading, linspace, trailing or quadratic')
     .option('--use-clipped-model-output', 'of ddim: derive the noise again from the clipped image')
     .option('--solver <name>', 'of flow: euler or dopri5')
+    .option('--trust-remote-code', "run the code of the user's own network that lies in a pipeline folder")
     .option('--guidance-scale <scale>', 'of a class-conditional model: 1 is none, 0 the unconditional model', number)
 }
 
