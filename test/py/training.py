@@ -37,7 +37,7 @@ def receive(config: TrainConfig, step: int) -> Batch:
 
 def make_batch(trainer: Trainer) -> StagedBatch:
     """The batch that a trainer needs next."""
-    return stage(receive(trainer.config, trainer.step), CPU)
+    return stage(receive(trainer.config, trainer.step), trainer.device)
 
 
 def train(trainer: Trainer, until: int, after_step: Callable[[], None] = lambda: None) -> Trainer:

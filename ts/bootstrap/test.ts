@@ -23,7 +23,7 @@ interface Step {
 }
 
 function listSteps(python: string): readonly Step[] {
-  const pythonFolders = ['.', '../test/py', '../ts/dataset']
+  const pythonFolders = ['.', '../test/py', '../test/gpu', '../ts/dataset']
   return [
     { name: 'protocol is generated', group: 'lint', check: checkProtocol },
     { name: 'tsc', group: 'lint', commands: [['tsc', '--noEmit']] },
@@ -33,7 +33,7 @@ function listSteps(python: string): readonly Step[] {
     { name: 'ruff format', group: 'lint', cwd: 'py', commands: [[python, '-m', 'ruff', 'format', '--check', ...CONFIG, ...pythonFolders]] },
     { name: 'pyright', group: 'lint', commands: [['pyright', '-p', 'py', '--pythonpath', python]] },
     { name: 'vitest', group: 'ts', commands: [['vitest', 'run']], isLive: true },
-    { name: 'pytest', group: 'py', cwd: 'py', commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '../test/py']], isLive: true },
+    { name: 'pytest', group: 'py', cwd: 'py', commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '../test/py', '../test/gpu']], isLive: true },
     {
       name: 'build, publint, npm pack',
       group: 'package',
