@@ -14,6 +14,7 @@ const STAMP = join(MODULES, '.immiscible-lock')
 const COMMANDS = {
   setup: () => [['ts/bootstrap/setup.ts']],
   demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/main.ts', 'demo', ...args]],
+  objectives: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/objectives.ts', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
   'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],
   test: (args) => [['ts/bootstrap/test.ts', ...args]],

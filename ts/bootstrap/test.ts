@@ -33,7 +33,13 @@ function listSteps(python: string): readonly Step[] {
     { name: 'ruff format', group: 'lint', cwd: 'py', commands: [[python, '-m', 'ruff', 'format', '--check', ...CONFIG, ...pythonFolders]] },
     { name: 'pyright', group: 'lint', commands: [['pyright', '-p', 'py', '--pythonpath', python]] },
     { name: 'vitest', group: 'ts', commands: [['vitest', 'run']], isLive: true },
-    { name: 'pytest', group: 'py', cwd: 'py', commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '../test/py', '../test/gpu']], isLive: true },
+    {
+      name: 'pytest',
+      group: 'py',
+      cwd: 'py',
+      commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '../test/py', '../test/gpu']],
+      isLive: true,
+    },
     {
       name: 'build, publint, npm pack',
       group: 'package',

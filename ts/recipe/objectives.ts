@@ -1,0 +1,83 @@
+/** `npm run objectives [-- ddim consistency flow]`: one small model per objective on the embedded digits, and how many of its samples are digits. */
+import { join } from 'node:path'
+import { evaluateRun, trainImmiscible, type TrainInput } from '../index.ts'
+
+const NUM_JUDGED = 512
+
+interface Recipe {
+  readonly input: Pick<TrainInput, 'objective' | 'optimizer' | 'ema' | 'globalBatchSize' | 'maxTrainSteps'>
+  /** Each is judged: what it is called, and how it is sampled. */
+  readonly samplers: readonly { readonly name: string; readonly numInferenceSteps?: number; readonly solver?: 'euler' | 'dopri5' }[]
+}
+
+const SMALL = { optimizer: { learningRate: 0.004 }, ema: { decay: 0.998 }, globalBatchSize: 64, maxTrainSteps: 2000 } as const
+
+const RECIPES: Readonly<Record<string, Recipe>> = {
+  ddim: {
+    // On 8x8 images the linear schedule spends most of its steps on noise that hides everything.
+    input: { ...SMALL, objective: { kind: 'ddim', betaSchedule: 'squaredcos_cap_v2' } },
+    samplers: [{ name: 'DDIM, 50 steps', numInferenceSteps: 50 }],
+  },
+  consistency: {
+    input: { ...SMALL, objective: { kind: 'consistency', s0: 10, s1: 40 } },
+    samplers: [
+      { name: '1 step', numInferenceSteps: 1 },
+      { name: '2 steps', numInferenceSteps: 2 },
+    ],
+  },
+  flow: {
+    input: { ...SMALL, objective: { kind: 'flow' } },
+    samplers: [
+      { name: 'Euler, 20 steps', numInferenceSteps: 20 },
+      { name: 'dopri5', solver: 'dopri5' },
+    ],
+  },
+}
+
+async function main(asked: readonly string[]): Promise<void> {
+  const names = asked.length > 0 ? asked : Object.keys(RECIPES)
+  const unknown = names.find((name) => !Object.hasOwn(RECIPES, name))
+  if (unknown !== undefined) throw new Error(`objectives: expected some of ${Object.keys(RECIPES).join(', ')}, got ${unknown}`)
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
+  const rows: string[] = []
+  for (const name of names) rows.push(...(await trainOne(name, join('runs', `objectives-${stamp}`, name))))
+  process.stdout.write(
+    ['', '| objective | sampled by | digits | untrained | steps trained | minutes |', '|---|---|---|---|---|---|', ...rows, ''].join('\n'),
+  )
+  process.stdout.write(
+    `\ndigits: share of ${NUM_JUDGED} samples that a small classifier takes for one digit with probability >= 0.9. Runs and grids: runs/objectives-${stamp}\n`,
+  )
+}
+
+/** Rows of the table: one for each way of sampling. */
+async function trainOne(name: string, outputDir: string): Promise<string[]> {
+  const { input, samplers } = RECIPES[name]
+  const started = performance.now()
+  log(`${name}: ${input.maxTrainSteps} steps`)
+  const run = trainImmiscible(
+    { dataset: { kind: 'digits' }, assignment: { kind: 'quantized' }, seed: 0, ...input, outputDir },
+    { onSetup: log },
+  )
+  for await (const event of run) {
+    if (event.kind === 'step' && event.step % 250 === 0) log(`${name}: step ${event.step}, loss ${event.loss?.toFixed(4)}`)
+  }
+  const { outcome, runFolder, step } = await run
+  if (outcome !== 'finished') throw new Error(`${name}: stopped at step ${step}`)
+  const minutes = ((performance.now() - started) / 60_000).toFixed(1)
+  const rows: string[] = []
+  for (const { name: sampler, ...options } of samplers) {
+    const { confidentShare, untrainedShare } = await evaluateRun(runFolder, { numImages: NUM_JUDGED, ...options, onSetup: log })
+    rows.push(`| ${name} | ${sampler} | ${percent(confidentShare)} | ${percent(untrainedShare)} | ${step} | ${minutes} |`)
+  }
+  return rows
+}
+
+function log(line: string): void {
+  process.stderr.write(`[immiscible] ${line}\n`)
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}
+
+await main(process.argv.slice(2))
