@@ -83,7 +83,7 @@ function checkConsistency(objective: Of<'consistency'>, expect: Expect): void {
 
 /** N(k) doubles each K / (log2(s1 / s0) + 1) updates (Song & Dhariwal 2023, eq. 12 f.), which must be a whole one at least. */
 function checkDoubling({ discretization, discretizationSteps, s0, s1 }: Of<'consistency'>, expect: Expect): void {
-  const numStages = Math.floor(Math.log2(Math.floor(s1 / s0))) + 1
+  const numStages = Math.ceil(Math.log2(Math.floor(s1 / s0))) + 1
   expect(
     discretization !== 'doubling' || discretizationSteps >= numStages,
     'objective.discretizationSteps',

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol import DdimObjective, ModuleObjective, ObjectiveConfig
-from . import ddim, module
+from ..protocol import ConsistencyObjective, DdimObjective, FlowObjective, ModuleObjective, ObjectiveConfig
+from . import consistency, ddim, flow, module
 from .contract import (
     BuildContext,
     Expectation,
@@ -31,6 +31,8 @@ __all__ = [
 
 _OBJECTIVES: dict[type, Callable[[BuildContext], Objective]] = {
     DdimObjective: ddim.build,
+    ConsistencyObjective: consistency.build,
+    FlowObjective: flow.build,
     ModuleObjective: module.build,
 }
 
