@@ -1,4 +1,4 @@
-"""Training reaches the optimal predictor: known for independent noise, simulated for assigned noise; sign errors do not.
+"""Training reaches the optimal predictor: known for independent noise, simulated for assigned noise.
 
 Data are Gaussian in one dimension. Errors are root mean squares over 40 bins of the noisy image, in units of the target
 (whose spread is about 1): 0.05 is what 1,500 steps of a small perceptron leave, and a sign error is ten times that.
