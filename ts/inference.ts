@@ -69,7 +69,14 @@ function findPipeline(folder: string): Pipeline {
 
 /** What both tools are asked: null is as the record in the pipeline folder has it. */
 function toRequest(defaults: Pipeline, options: SamplingOptions): object {
-  const { numImages = defaults.numImages, trustRemoteCode = defaults.trustRemoteCode, seed = 0, numInferenceSteps = null, eta = null, timestepSpacing = null } = options
+  const {
+    numImages = defaults.numImages,
+    trustRemoteCode = defaults.trustRemoteCode,
+    seed = 0,
+    numInferenceSteps = null,
+    eta = null,
+    timestepSpacing = null,
+  } = options
   const { useClippedModelOutput = null, solver = null, guidanceScale = null } = options
   const settings = { numInferenceSteps, eta, timestepSpacing, useClippedModelOutput, solver, guidanceScale }
   return { pipeline: defaults.pipeline, trustRemoteCode, numImages, seed, ...settings }
@@ -104,7 +111,13 @@ export async function evaluateRun(runFolder: string, options: SamplingOptions = 
     writeFileSync(images, pixels)
     writeFileSync(labels, dataset.labels ?? new Int32Array(0))
     const { imageShape, numClasses } = dataset
-    const input = { ...toRequest({ pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: true }, options), images, labels, imageShape, numClasses }
+    const input = {
+      ...toRequest({ pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: true }, options),
+      images,
+      labels,
+      imageShape,
+      numClasses,
+    }
     return (await runTool('evaluate', input, options.onSetup ?? ignore)) as Evaluation
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -1,4 +1,4 @@
-"""Every objective, with accumulation, half precision and both forms of EMA: interrupted or not, it ends in one state."""
+"""Every objective, with accumulation, half precision and both EMA forms: interrupted or not, it ends in one state."""
 
 from __future__ import annotations
 

@@ -1,0 +1,4 @@
+/** The table of campaigns, in the order in which they run: one file each. */
+import type { Campaign } from './campaign.ts'
+
+export const CAMPAIGNS: readonly Campaign[] = []
