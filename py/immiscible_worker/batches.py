@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from .channel import Channel, Environment
-from .codec import Batch, check_contract, stage
+from .codec import Batch, StagedBatch, check_contract, stage
 from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
+from .held_out import receive_held_out
 from .protocol import (
     PROTOCOL_VERSION,
     Credit,
@@ -49,7 +50,7 @@ class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
 @dataclass(frozen=True)
 class AssignedBatch:
-    """One optimiser step's batch: B images of C channels, H rows, W columns, on the iterator's device.
+    """A step's batch, or some of the held-out images: B of C channels, H rows, W columns, on the iterator's device.
 
     images: float32 [B, C, H, W] in the model's scale, [-1, 1] times imageScale.
     noise: float32, same shape, row i assigned to image i.
@@ -87,6 +88,8 @@ class AssignedBatches:
 
     config: TrainConfig
     dataset: DatasetInfo
+    held_out: list[AssignedBatch]
+    """The images of `validation`, never trained on, each once and with its own noise; empty where there are none."""
 
     def __init__(
         self, folder: str | Path, *, start_step: int = 0, device: str = "cpu", timeout_seconds: float = 30.0
@@ -122,6 +125,10 @@ class AssignedBatches:
                 warnings=[],
             )
             self._channel.send(ready)
+            held = receive_held_out(self._channel, self.config, self.dataset, self._device)
+            if held is None:
+                raise OrchestratorGoneError("the server was stopped before it sent the held-out images")
+            self.held_out = [self._to_assigned(received, staged) for received, staged in held]
         except BaseException:
             self._channel.close()
             raise
@@ -144,10 +151,6 @@ class AssignedBatches:
         return self.config.max_train_steps - self.step
 
     def __iter__(self) -> Generator[AssignedBatch]:
-        import torch
-
-        from .pixels import to_model_scale
-
         while self.step < self.config.max_train_steps:
             received = self._channel.receive()
             if isinstance(received, Stop):
@@ -160,15 +163,22 @@ class AssignedBatches:
             self._channel.send(Credit(step=self.step, held_ms=held_ms))
             self.step += 1
             self._channel.set_progress("waiting", self.step)
-            yield AssignedBatch(
-                step=staged.step,
-                epoch=received.header.epoch,
-                images=to_model_scale(staged.images, self.config.dataset.image_scale),
-                noise=staged.noise.to(torch.float32),
-                labels=None if staged.labels is None else staged.labels.to(torch.int64),
-                uniforms=staged.uniforms,
-                metrics={value.name: value.value for value in received.header.telemetry},
-            )
+            yield self._to_assigned(received, staged)
+
+    def _to_assigned(self, received: Batch, staged: StagedBatch) -> AssignedBatch:
+        import torch
+
+        from .pixels import to_model_scale
+
+        return AssignedBatch(
+            step=staged.step,
+            epoch=received.header.epoch,
+            images=to_model_scale(staged.images, self.config.dataset.image_scale),
+            noise=staged.noise.to(torch.float32),
+            labels=None if staged.labels is None else staged.labels.to(torch.int64),
+            uniforms=staged.uniforms,
+            metrics={value.name: value.value for value in received.header.telemetry},
+        )
 
     def close(self) -> None:
         """Says goodbye, so that another client may come. Safe to call twice."""

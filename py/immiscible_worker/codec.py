@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 import numpy as np
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 Buffer = bytes | bytearray | memoryview
+Split = Literal["train", "heldOut"]
 
 # protocol/batch.ts has the table. The last word is the CRC-32 of the 60 bytes before it.
 _PREFIX = struct.Struct("<4sHH16sIQIIQIII")
@@ -141,12 +142,15 @@ def _check_frame(spec: TensorSpec, frame: memoryview) -> None:
     _expect(f"{spec.name} crc32", spec.crc32, zlib.crc32(frame))
 
 
-def check_contract(batch: Batch, step: int, num_images: int, image_shape: Sequence[int]) -> None:
-    """Is this the batch that was asked for? Raises ProtocolError on another step, size, shape or dtype.
+def check_contract(
+    batch: Batch, step: int, num_images: int, image_shape: Sequence[int], split: Split = "train"
+) -> None:
+    """Is this the batch that was asked for? Raises ProtocolError on another split, step, size, shape or dtype.
 
     image_shape: channels, height, width.
     """
     header = batch.header
+    _expect("split", split, header.split)
     _expect("step", step, header.step, code="WRONG_STEP")
     _expect("numImages", num_images, header.num_images)
     images = [num_images, *image_shape]
@@ -192,7 +196,12 @@ def stage(batch: Batch, device: torch.device) -> StagedBatch:
 
 
 def encode_batch(
-    run_id: str, generation: int, step: int, epoch: int, tensors: Sequence[tuple[str, np.ndarray[Any, Any]]]
+    run_id: str,
+    generation: int,
+    step: int,
+    epoch: int,
+    tensors: Sequence[tuple[str, np.ndarray[Any, Any]]],
+    split: Split = "train",
 ) -> list[bytes]:
     """The frames of a batch as the orchestrator sends them: for tests and for comparing golden dumps."""
     frames = [np.ascontiguousarray(array).tobytes() for _, array in tensors]
@@ -201,7 +210,7 @@ def encode_batch(
         for (name, array), frame in zip(tensors, frames, strict=True)
     ]
     header = _encoder.encode(
-        BatchHeader(split="train", step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs, telemetry=[])
+        BatchHeader(split=split, step=step, epoch=epoch, num_images=len(tensors[0][1]), tensors=specs, telemetry=[])
     )
     origin = (PREFIX_MAGIC, PROTOCOL_VERSION, 0, bytes.fromhex(run_id), generation, step)
     sizes = (len(header), len(frames), sum(len(frame) for frame in frames))

@@ -1,9 +1,9 @@
-"""Trackers: each step's numbers to TensorBoard and its like, through accelerate's own trackers."""
+"""Trackers: the numbers of steps and validations to TensorBoard and its like, through accelerate's own trackers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import msgspec
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from .errors import ConfigError
-from .protocol import StepDone, TelemetryValue, TrackingConfig
+from .protocol import StepDone, TelemetryValue, TrackingConfig, Validated
 
-Track = Callable[[StepDone, Sequence[TelemetryValue]], str | None]
-"""Hands a step's numbers to every tracker. Answers what went wrong, once: from then on that tracker is left alone."""
+Track = Callable[[int, Mapping[str, float]], str | None]
+"""Hands the numbers of a step to every tracker. Answers what went wrong, once: that tracker is left alone from then on.
+
+A step is as its event counts it. By name: `step_figures`, `validation_figures`.
+"""
 
 
 def open_tracking(config: TrackingConfig, run_folder: Path, run_id: str, first_step: int) -> Track:
@@ -36,14 +39,10 @@ def open_tracking(config: TrackingConfig, run_folder: Path, run_id: str, first_s
     for tracker in trackers.values():
         tracker.start()
 
-    def track(done: StepDone, telemetry: Sequence[TelemetryValue]) -> str | None:
-        values = {
-            f"train/{name}": value for name, value in msgspec.to_builtins(done).items() if _is_figure(name, value)
-        }
-        values |= {item.name: item.value for item in telemetry}
+    def track(step: int, values: Mapping[str, float]) -> str | None:
         for name, tracker in list(trackers.items()):
             try:
-                tracker.log(values, step=done.step)
+                tracker.log(dict(values), step=step)
             except Exception as error:
                 del trackers[name]
                 return f"{name} gets no more steps, training goes on: {type(error).__name__}: {error}"
@@ -52,5 +51,21 @@ def open_tracking(config: TrackingConfig, run_folder: Path, run_id: str, first_s
     return track
 
 
-def _is_figure(name: str, value: object) -> bool:
-    return name != "step" and isinstance(value, (int, float))
+def step_figures(done: StepDone, telemetry: Sequence[TelemetryValue]) -> dict[str, float]:
+    """`train/...` of what the worker reports of a step, and what the orchestrator knows of its batch."""
+    return _figures("train", done) | {item.name: item.value for item in telemetry}
+
+
+def validation_figures(validated: Validated) -> dict[str, float]:
+    """`validation/...`"""
+    return _figures("validation", validated)
+
+
+def _figures(group: str, event: StepDone | Validated) -> dict[str, float]:
+    """The finite numbers of an event by name, but for its step."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    return {
+        f"{group}/{name}": value
+        for name, value in fields.items()
+        if name not in ("step", "kind") and isinstance(value, (int, float))
+    }

@@ -157,7 +157,7 @@ class Trainer:
         """The gradient of the mean loss over the batch, part by part; answers that loss."""
         is_checked = self._is_checked_step()
         num_images, total = len(batch.images), 0.0
-        for micro_step, part in enumerate(split_batch(batch, self.config.training.gradient_accumulation_steps)):
+        for micro_step, part in enumerate(split_batch(batch, self._part_size)):
             # What the network draws itself (dropout) is a function of where we are, never of how we got here.
             torch.manual_seed(derive_seed(self.config.seed, "step", self.step, micro_step, self.rank))
             result = self._checked_loss(part) if is_checked else self._loss(part, self._calls)
@@ -208,6 +208,33 @@ class Trainer:
         decay = self.objective.target_decay(self.step)
         for slow, fast in zip(self.target.parameters(), self._parameters, strict=True):
             slow.lerp_(fast, 1 - decay)
+
+    @property
+    def _part_size(self) -> int:
+        """Images that go through the network at a time."""
+        return self.config.global_batch_size // self.config.training.gradient_accumulation_steps
+
+    @torch.no_grad()
+    def measure_loss(self, batches: Sequence[StagedBatch], *, is_ema: bool) -> float:
+        """The objective's loss at this step, a mean over the images of `batches`, without the network's dropout.
+
+        is_ema: of the EMA weights in the network's place; a target network stays the target. Training is not touched.
+        Not finite where the loss is not.
+        """
+        self.network.eval()
+        self.target.eval()
+        # In place, so that a compiled network is the same one; its weights come back bit for bit.
+        if is_ema:
+            self.ema.store(self._parameters)
+            self.ema.copy_to(self._parameters)
+        try:
+            total = 0.0
+            for part in (part for batch in batches for part in split_batch(batch, self._part_size)):
+                total += float(self._loss(replace(part, step=self.step), self._calls).loss) * len(part.images)
+        finally:
+            if is_ema:
+                self.ema.restore(self._parameters)
+        return total / sum(len(batch.images) for batch in batches)
 
     def _is_checked_step(self) -> bool:
         every = self.config.gate.every_steps
@@ -303,10 +330,8 @@ class Trainer:
         return network
 
 
-def split_batch(batch: StagedBatch, parts: int) -> Iterator[StagedBatch]:
-    """The rows of a batch in `parts` runs of the same length, in order."""
-    assert len(batch.images) % parts == 0, f"{len(batch.images)} images in {parts} parts"
-    size = len(batch.images) // parts
+def split_batch(batch: StagedBatch, size: int) -> Iterator[StagedBatch]:
+    """The rows of a batch in order, `size` at a time; the last may be fewer."""
     for first in range(0, len(batch.images), size):
         rows = slice(first, first + size)
         labels = None if batch.labels is None else batch.labels[rows]

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,19 +27,36 @@ from .errors import (
     UsageError,
     WorkerError,
 )
-from .protocol import Credit, Failed, Ready, Reject, Sampled, Saved, StepDone, Stop, Stopped, Warning, Welcome
+from .protocol import (
+    Credit,
+    Failed,
+    Ready,
+    Reject,
+    Sampled,
+    Saved,
+    StepDone,
+    Stop,
+    Stopped,
+    Validated,
+    Warning,
+    Welcome,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from .checkpoint import Checkpoint, Origin
+    from .codec import StagedBatch
     from .tracking import Track
     from .trainer import Trainer
 
 
 @dataclass
 class Run:
-    """What the loop carries. saved: the checkpoint that the state at hand descends from, or is."""
+    """What the loop carries. saved: the checkpoint that the state at hand descends from, or is.
+
+    held_out: the images of validation. validated: the last loss on them.
+    """
 
     channel: Channel
     environment: Environment
@@ -48,6 +66,8 @@ class Run:
     origin: Origin
     track: Track
     saved: Checkpoint | None
+    held_out: list[StagedBatch]
+    validated: Validated | None = None
 
     @property
     def folder(self) -> Path:
@@ -88,7 +108,8 @@ def _serve(channel: Channel, environment: Environment, step: list[int]) -> int:
         return EXIT_CONFIG
     run = _start(channel, environment, welcome)
     config = welcome.config
-    while True:
+    is_stopped = not _receive_held_out(run)
+    while not is_stopped:
         step[0] = run.trainer.step
         if run.trainer.step >= config.max_train_steps or channel.is_stopping:
             break
@@ -98,6 +119,8 @@ def _serve(channel: Channel, environment: Environment, step: list[int]) -> int:
         if done < config.max_train_steps:
             if done % config.checkpoint.every_steps == 0:
                 _try_to_save(run)
+            if done % config.validation.every_steps == 0:
+                _validate(run)
             if config.sampling.every_steps > 0 and done % config.sampling.every_steps == 0:
                 _write_samples(run)
     _finish(run)
@@ -159,11 +182,22 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     for notice in [*notices, *describe_gate(welcome.config, trainer.objective)]:
         log(notice.message)
         channel.send(notice)
-    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint)
+    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint, held_out=[])
+
+
+def _receive_held_out(run: Run) -> bool:
+    """Takes the images of validation, before the first batch. False: stop came instead."""
+    from .held_out import receive_held_out
+
+    held = receive_held_out(run.channel, run.welcome.config, run.welcome.dataset, run.device)
+    run.held_out = [staged for _, staged in held or []]
+    return held is not None
 
 
 def _train_one(run: Run) -> bool:
     """Waits for the batch of the next step, trains on it and reports. False: stop came instead."""
+    from .tracking import step_figures
+
     channel, trainer = run.channel, run.trainer
     step = trainer.step
     channel.set_progress("waiting", step)
@@ -194,11 +228,29 @@ def _train_one(run: Run) -> bool:
         batch_sha256=batch.sha256,
     )
     channel.send(done)
-    problem = run.track(done, received.header.telemetry)
+    _track(run, step, step_figures(done, received.header.telemetry))
+    return True
+
+
+def _track(run: Run, step: int, values: Mapping[str, float]) -> None:
+    problem = run.track(step, values)
     if problem:
         log(problem)
-        channel.send(Warning(code="TRACKER_FAILED", message=problem))
-    return True
+        run.channel.send(Warning(code="TRACKER_FAILED", message=problem))
+
+
+def _validate(run: Run) -> None:
+    """Measures the loss on the held-out images, where there are any, and reports it."""
+    from .held_out import measure
+    from .tracking import validation_figures
+
+    if not run.held_out:
+        return
+    step = run.trainer.step
+    run.channel.set_progress("validating", step)
+    run.validated = measure(run.trainer, run.held_out)
+    run.channel.send(run.validated)
+    _track(run, step, validation_figures(run.validated))
 
 
 def split_waiting(batch: Batch, started: float, arrived: float, staged: float) -> tuple[float, float]:
@@ -275,6 +327,7 @@ def _write_samples(run: Run) -> None:
 def _finish(run: Run) -> None:
     """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
     from .card import pipeline_files
+    from .held_out import describe
     from .sampler import save_pipeline, settings_of
 
     step = run.trainer.step
@@ -284,13 +337,15 @@ def _finish(run: Run) -> None:
     except OSError as error:
         raise CheckpointError(f"the last checkpoint, of step {step}, could not be written: {error}") from error
     if step >= run.welcome.config.max_train_steps:
+        _validate(run)
         _write_samples(run)
     run.channel.set_progress("ending", step)
     digest = last.manifest.state_sha256
     pipeline = run.folder / "pipeline"
     config, scheduler = run.welcome.config, run.trainer.objective.scheduler
     settings, image_scale, network = settings_of(config.sampling), config.dataset.image_scale, run.trainer.ema_network()
-    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest, network)
+    metrics = describe(run.validated) if run.validated and run.validated.step == step else None
+    files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest, network, metrics)
     try:
         save_pipeline(network, scheduler, pipeline, settings, image_scale, files)
     except OSError as error:

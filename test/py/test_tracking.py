@@ -14,8 +14,8 @@ from training import make_trainer
 
 from immiscible_worker import tracking
 from immiscible_worker.errors import ConfigError
-from immiscible_worker.protocol import StepDone, TelemetryValue, TrackingConfig
-from immiscible_worker.tracking import open_tracking
+from immiscible_worker.protocol import StepDone, TelemetryValue, TrackingConfig, Validated
+from immiscible_worker.tracking import open_tracking, step_figures, validation_figures
 
 TELEMETRY = [TelemetryValue("assignment/gain", 2.5), TelemetryValue("assignment/drift/norm", 0.99)]
 
@@ -60,20 +60,26 @@ def lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[
 
 def test_every_number_arrives_under_its_name(tmp_path: Path, lines: Callable[[], list[dict[str, Any]]]) -> None:
     track = open_tracking(TrackingConfig(["tensorboard", "tensorboard"]), tmp_path, "r" * 32, 3)
-    assert track(done(3), TELEMETRY) is None
-    assert track(done(4, loss=None), []) is None
+    assert track(3, step_figures(done(3), TELEMETRY)) is None
+    assert track(4, step_figures(done(4, loss=None), [])) is None
+    assert track(5, validation_figures(Validated(5, 0.75, None, 64, 8.0))) is None
     shared = {"train/gradNorm": 1.5, "train/learningRate": 0.001, "train/emaDecay": 0.9}
     shared |= {"train/trainMs": 12.0, "train/waitMs": 1.0, "train/stageMs": 0.5, "from": 3}
     assignment = {"assignment/gain": 2.5, "assignment/drift/norm": 0.99}
-    assert lines() == [{**shared, "step": 3, "train/loss": 0.5, **assignment}, {**shared, "step": 4}]
+    validation = {"validation/loss": 0.75, "validation/numImages": 64, "validation/durationMs": 8.0}
+    assert lines() == [
+        {**shared, "step": 3, "train/loss": 0.5, **assignment},
+        {**shared, "step": 4},
+        {"from": 3, "step": 5, **validation},
+    ]
 
 
 @pytest.mark.usefixtures("lines")
 def test_a_tracker_that_fails_is_said_once_and_left_alone(tmp_path: Path) -> None:
     track = open_tracking(TrackingConfig(["tensorboard"]), tmp_path, "r" * 32, 0)
     (tmp_path / "lines").mkdir()
-    assert track(done(0), []) == "tensorboard gets no more steps, training goes on: OSError: no space left"
-    assert track(done(1), []) is None
+    assert track(0, {"train/loss": 0.5}) == "tensorboard gets no more steps, training goes on: OSError: no space left"
+    assert track(1, {"train/loss": 0.5}) is None
 
 
 def test_a_tracker_that_is_not_installed_is_said_with_what_to_do(
@@ -89,5 +95,5 @@ def test_a_tracker_that_is_not_installed_is_said_with_what_to_do(
 
 
 def test_no_tracker_is_no_work(tmp_path: Path) -> None:
-    assert open_tracking(TrackingConfig([]), tmp_path, "r" * 32, 0)(done(0), TELEMETRY) is None
+    assert open_tracking(TrackingConfig([]), tmp_path, "r" * 32, 0)(0, {"train/loss": 0.5}) is None
     assert list(tmp_path.iterdir()) == []

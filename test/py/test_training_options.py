@@ -293,7 +293,7 @@ def test_the_gradient_in_parts_is_that_of_the_whole_batch(parts: int) -> None:
 
 def test_the_comparison_sees_a_part_left_out() -> None:
     whole, batch = make_trainer(config_of()), make_batch(make_trainer(config_of()))
-    half = next(split_batch(batch, 2))
+    half = next(split_batch(batch, 8))
     with pytest.raises(AssertionError):
         expect_close(gradients_of(make_trainer(config_of()), half), gradients_of(whole, batch), 1e-5)
 
