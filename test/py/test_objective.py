@@ -1,4 +1,4 @@
-"""The ddim loss is the formula, draws nothing, and covers every timestep."""
+"""The ddim loss is the formula on epsilon and v, weighted or not, draws nothing, and covers every timestep."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from example import make_config
@@ -43,6 +44,45 @@ def test_the_loss_is_the_formula_by_hand() -> None:
     assert seen[0][1].tolist() == [250, 500]
     np.testing.assert_allclose(float(loss), np.mean((0.5 * noisy - noise) ** 2), rtol=1e-5)
     assert torch.equal(target, torch.from_numpy(noise))
+
+
+@pytest.mark.parametrize("snr_gamma", [None, 5.0, 0.5])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+def test_every_prediction_schedule_and_weighting_is_its_paper_in_float64(
+    schedule: str, prediction: str, snr_gamma: float | None
+) -> None:
+    """Salimans & Ho 2022: v = a noise - b image. Hang et al. 2023: min(SNR, gamma) on the error of the image.
+
+    That error is (b / a)^2 of epsilon's and b^2 of v's, a^2 / b^2 = SNR. Nichol & Dhariwal 2021, eq. 17: cosine betas.
+    """
+    fields = {"kind": "ddim", "betaSchedule": schedule, "predictionType": prediction, "snrGamma": snr_gamma}
+    objective = build_objective(make_config(objective=fields).objective, 1.0, (1, 8, 8))
+    generator = torch.Generator().manual_seed(1)
+    images, noise = torch.randn(2, 64, 1, 8, 8, generator=generator)
+    uniforms = torch.rand(64, 3, generator=generator)
+    networks = Networks(lambda x, *_: SimpleNamespace(sample=torch.sin(x)), lambda *_: None)
+    loss, target = objective.loss(networks, Inputs(images, noise, uniforms, None, 0))
+
+    betas = {
+        "linear": np.linspace(1e-4, 0.02, 1000),
+        "scaled_linear": np.linspace(1e-4**0.5, 0.02**0.5, 1000) ** 2,
+        "squaredcos_cap_v2": np.minimum(1 - cosine(np.arange(1, 1001)) / cosine(np.arange(1000)), 0.999),
+    }[schedule]
+    kept = np.cumprod(1 - betas)[(uniforms[:, 0].numpy().astype(float) * 1000).astype(int)].reshape(-1, 1, 1, 1)
+    x, n, a, b = images.double().numpy(), noise.double().numpy(), np.sqrt(kept), np.sqrt(1 - kept)
+    wanted = n if prediction == "epsilon" else a * n - b * x
+    errors = ((np.sin(a * x + b * n) - wanted) ** 2).mean((1, 2, 3))
+    if snr_gamma is not None:
+        of_image = (b**2 / a**2 if prediction == "epsilon" else b**2).flatten() * errors
+        errors = np.minimum((a**2 / b**2).flatten(), snr_gamma) * of_image
+    np.testing.assert_allclose(target.numpy(), wanted, rtol=1e-4, atol=1e-5)
+    assert float(loss) == pytest.approx(errors.mean(), rel=1e-4)
+
+
+def cosine(steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """alpha-bar at t = step / 1000, s = 0.008."""
+    return np.cos((steps / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
 
 
 def test_timesteps_cover_0_to_the_last_and_no_more() -> None:

@@ -130,6 +130,31 @@ describe('linear', () => {
     )
     for (const { drawn, best, ours } of sums) expect((ours - best) / (drawn - best)).toBeLessThan(1e-6)
   })
+
+  test('is the optimal transport plan of POT, which is what torchcfm samples its pairs from', async () => {
+    const cases = SEEDS.slice(0, 4).map(digitsCase)
+    const source = `
+import ot
+answer = []
+for at, dims in enumerate(args):
+    images, noise, index = arrays[3 * at : 3 * at + 3]
+    cost = ot.dist((images.astype(np.float64) / 127.5 - 1).reshape(-1, dims), noise.reshape(-1, dims).astype(np.float64))
+    best = ot.emd2(ot.unif(len(cost)), ot.unif(len(cost)), cost) * len(cost)
+    rows = np.arange(len(cost))
+    answer.append([(cost[rows, index].sum() - best) / best, (cost[rows, np.roll(index, 1)].sum() - best) / best])
+`
+    const indices = cases.map((input) => assign(linear(), input).noiseIndex)
+    const arrays = cases.flatMap(({ images, noise }, at) => [images, noise, indices[at]])
+    const excesses = await runPython<[ours: number, moved: number][]>(
+      source,
+      cases.map(({ dims }) => dims),
+      arrays,
+    )
+    for (const [ours, moved] of excesses) {
+      expect(Math.abs(ours)).toBeLessThan(1e-6)
+      expect(moved).toBeGreaterThan(0.01)
+    }
+  })
 })
 
 describe('quantized, over 20 seeds of 256 images', () => {
