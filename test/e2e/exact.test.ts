@@ -22,6 +22,7 @@ function runStraight(): NonNullable<typeof straight> {
       'pipeline',
       'run.json',
       'samples',
+      'tensorboard',
       'worker.log',
     ])
     expect(readdirSync(join(result.runFolder, 'checkpoints')).toSorted()).toEqual(['step-000000000050', 'step-000000000060'])
