@@ -47,6 +47,8 @@ program
   .option('--config <file>', 'config as JSON; flags below win over it')
   .option('--dataset <kind>', 'data set')
   .option('--image-scale <factor>', 'multiplies the images, not the noise', number)
+  .option('--objective <kind>', 'ddim, consistency or flow')
+  .option('--network <preset>', 'network preset, such as tiny or ddpm-cifar10')
   .option('--assignment <name>', 'strategy or preset, see `immiscible strategies`, or the path of a module')
   .option('--pool-size <images>', 'images over which an assignment is solved', integer)
   .option('--global-batch-size <images>', 'images per optimiser step, over all devices', integer)
@@ -130,6 +132,8 @@ interface TrainFlags {
   config?: string
   dataset?: string
   imageScale?: number
+  objective?: string
+  network?: string
   assignment?: string
   poolSize?: number
   globalBatchSize?: number
@@ -142,7 +146,7 @@ interface TrainFlags {
 
 /** Flags over file. Names stay unchecked here: the schema knows them, and says what it expected. */
 function toInput(flags: TrainFlags): TrainInput {
-  const { config: file, dataset, imageScale, assignment, poolSize, learningRate, device, ...top } = flags
+  const { config: file, dataset, imageScale, objective, assignment, poolSize, learningRate, device, ...top } = flags
   const config = file === undefined ? {} : readConfig(file)
   const section = (name: string, values: Record<string, unknown>): Record<string, unknown> => {
     const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
@@ -160,6 +164,7 @@ function toInput(flags: TrainFlags): TrainInput {
   return {
     ...config,
     ...section('dataset', { kind: dataset, imageScale }),
+    ...section('objective', { kind: objective }),
     ...section('assignment', {
       kind: assignment ?? (poolSize === undefined || config['assignment'] !== undefined ? undefined : 'quantized'),
       poolSize,
