@@ -48,7 +48,7 @@ average.
 
 | | |
 |---|---|
-| data | {name}, {num_images} images, SHA-256 `{data_sha256}` |
+| data | {name}, {num_images} images{held_out}, SHA-256 `{data_sha256}` |
 | data options | {dataset} |
 | objective | {objective} |
 | assignment | {assignment} |
@@ -148,6 +148,7 @@ def write_card(
     channels, height, width = dataset.image_shape
     sampler, is_conditional = sampler_of(scheduler), config.conditioning.class_labels
     settings, image_scale = settings_of(config.sampling), config.dataset.image_scale
+    num_held_out = config.validation.num_images
     is_ours = pipeline_class(network, scheduler, settings, image_scale) is ImmisciblePipeline
     loading = _LOAD_OURS if is_ours else _LOAD
     return _CARD.format(
@@ -164,6 +165,7 @@ def write_card(
         ),
         loading_text=_describe_calls(config, dataset, is_ours),
         num_images=dataset.num_images,
+        held_out=f", {num_held_out} of them held out" if num_held_out else "",
         data_sha256=dataset.sha256,
         dataset=_as_given(config.dataset),
         objective=_as_given(config.objective),
@@ -235,13 +237,14 @@ def _describe_calls(config: TrainConfig, dataset: DatasetInfo, is_ours: bool) ->
 
 def _limits(config: TrainConfig, dataset: DatasetInfo, scheduler: Any) -> list[str]:
     sampler, coupled = sampler_of(scheduler), is_coupled(config.assignment)
+    num_trained = dataset.num_images - config.validation.num_images
     fits = {
         "ddim": _COUPLED if coupled else _INDEPENDENT,
         "consistency": _ONE_STEP.format(coupled=_ONE_STEP_COUPLED if coupled else ""),
         "flow": _SOLVERS,
     }
     scaling = describe_scale(config.dataset.image_scale, scheduler)
-    small = [_SMALL.format(num_images=dataset.num_images)] if dataset.num_images < _FEW_IMAGES else []
+    small = [_SMALL.format(num_images=num_trained)] if num_trained < _FEW_IMAGES else []
     return [fits[sampler], *([f"{scaling}."] if scaling else []), *small]
 
 

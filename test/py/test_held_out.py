@@ -161,6 +161,8 @@ def test_a_worker_tells_it_at_every_interval_and_at_the_end(tmp_path: Path) -> N
     plain = make_trainer(config_of(validation={"numImages": 0}))
     assert worker.of(Stopped)[0].state_sha256 == state_sha256(train(plain, 8).state())
     card = (tmp_path / "pipeline" / "README.md").read_text()
+    assert "| data | digits, 1797 images, 40 of them held out, SHA-256" in card
+    assert "With 1,757 training images" in card
     assert f"| loss on 40 held-out images, EMA weights | {expected[-1].ema_loss:.6g} |" in card
     assert f"| loss on 40 held-out images, last weights | {expected[-1].loss:.6g} |" in card
 
