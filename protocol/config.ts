@@ -174,7 +174,11 @@ export const workerConfig = z
     startSeconds: seconds.default(120).describe('from launch to ready'),
     leaseSeconds: seconds.default(10).describe('silence after which the other side counts as gone'),
     stepSeconds: seconds.default(120).describe('the longest a step may go without progress; ten times that while saving or sampling'),
-    maxRestarts: z.int32().min(0).default(3).describe('restarts in a row without a step beyond the last failure'),
+    maxRestarts: z
+      .int32()
+      .min(0)
+      .default(2)
+      .describe('restarts in a row without a step beyond the last failure: by default a step is tried three times'),
   })
   .meta({ id: 'WorkerConfig' })
 

@@ -16,7 +16,7 @@ import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
 import { pinFiles } from './pin.ts'
-import { numHeldOutBatches } from './pipeline/source.ts'
+import { batchImages, numHeldOutBatches } from './pipeline/source.ts'
 import { prepare, type TrainInput } from './prepare.ts'
 import { createRunFolder, openRunFolder, readRunFolder, type RunFolder } from './report/run-folder.ts'
 import { createRunReport, type RunMetrics, type RunReport } from './report/run-report.ts'
@@ -27,6 +27,8 @@ import { ensureEnvironment, workerEnv } from './worker/environment.ts'
 import { superviseWorker, type Supervisor } from './worker/supervisor.ts'
 
 const EVENTS_KEPT = 1024
+/** Of a batch that a worker dies of. */
+const IMAGES_NAMED = 256
 
 export interface TrainOptions {
   /** Aborting saves and ends the run as stop() does; the promise then rejects with code ABORTED. */
@@ -139,6 +141,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
         python: { path: environment.python, env: workerEnv() },
         runId: manifest.runId,
         takeGeneration: folder.takeGeneration,
+        describeBatch: (step) => describeImages(batchImages(config, dataset, step), dataset.name),
         token: randomBytes(32).toString('hex'),
         welcome: {
           kind: 'welcome',
@@ -213,6 +216,11 @@ function checkResumable(
       { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' that the run was started with, got ${got}` },
     ])
   }
+}
+
+function describeImages(images: Int32Array, dataset: string): string {
+  const more = images.length > IMAGES_NAMED ? ` and ${images.length - IMAGES_NAMED} more` : ''
+  return `images ${images.subarray(0, IMAGES_NAMED).join(', ')}${more} of ${dataset}`
 }
 
 function toResult(config: TrainConfig, folder: RunFolder, lastWords: WorkerEventOf<'stopped'>, report: RunReport): TrainResult {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 # Read by libgomp when torch is imported. By default its threads spin for milliseconds while they wait for each other:
@@ -14,6 +15,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 def main(arguments: list[str]) -> int:
     """Returns the exit code. What is not needed for an early error is imported later."""
     if not arguments:
+        # They reach the whole process group; only the orchestrator says what they mean, and a worker ends without one.
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
         from .worker import run_worker
 
         return run_worker()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import queue
 import re
+import signal
 import stat
 import sys
 import threading
@@ -32,6 +34,7 @@ _MAX_FRAME_BYTES = 1 << 30
 # this thread, which must go on listening and notice when its lease is over.
 _UNLIMITED = 0
 _CLOSE = b""
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Channel:
         self._is_child = is_child
         self._lease_seconds = environment.lease_seconds
         self._parent = os.getppid()
+        if is_child:
+            _die_with_parent()
         self._inbox: queue.SimpleQueue[Batch | Welcome | Reject | Stop | Exception] = queue.SimpleQueue()
         self._progress: tuple[Phase, int, float] = ("starting", 0, time.monotonic())
         self._stop = threading.Event()
@@ -277,6 +282,12 @@ def _lifeline() -> int | None:
     except OSError:
         return None
     return 0 if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def _die_with_parent() -> None:
+    """Linux: the kernel ends this process with its parent, also while it is stopped or hangs with the GIL held."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_orphan(reason: str) -> None:

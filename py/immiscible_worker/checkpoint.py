@@ -14,7 +14,7 @@ import msgspec
 import safetensors.torch
 import torch
 
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, SupersededError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_folder, sweep_temporary, sync_folder, write_durably
 from .protocol import Fingerprint
 from .state import TrainState, state_sha256, tensor_parts
@@ -23,6 +23,7 @@ Warn = Callable[[str], None]
 
 _MANIFEST = "manifest.json"
 _SCALARS = "scalars.json"
+_GENERATIONS = "generation.json"
 _TENSOR_PARTS = ("network", "ema", "optimizer")
 _FOLDER = re.compile(r"step-(\d{12})")
 
@@ -45,6 +46,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     state_sha256: str
     fingerprint: Fingerprint
     parent: str | None
+
+
+class _Generations(msgspec.Struct, frozen=True):
+    """The orchestrator's count of workers. next: the generation that the next one gets."""
+
+    next: int
 
 
 class Scalars(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -85,8 +92,8 @@ def save(
 ) -> Checkpoint:
     """Writes `root/step-<12 digits>` and then removes the oldest verified ones beyond `total_limit`.
 
-    A whole checkpoint of the same state is kept as it is, anything else under that name is replaced. Raises OSError;
-    the previous checkpoints are then as they were.
+    A whole checkpoint of the same state is kept as it is, anything else under that name is replaced. Raises OSError,
+    or SupersededError; the previous checkpoints are then as they were.
     """
     root.mkdir(parents=True, exist_ok=True)
     target = root / f"step-{state.step:012d}"
@@ -103,12 +110,24 @@ def save(
         remove_tree(temporary)
         temporary.mkdir()
         manifest = _write(temporary, state, digest, origin, hyperparameters, parent)
+        # Last: a worker that was stopped meanwhile, and whose successor began, learns it here or finds its folder swept.
+        check_generation(root, origin)
         replace_folder(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _retain(root, target, total_limit, warn)
     return Checkpoint(target, manifest)
+
+
+def check_generation(root: Path, origin: Origin) -> None:
+    """Raises SupersededError where the orchestrator has given out a later generation than that of `origin`."""
+    try:
+        given_out = msgspec.json.decode((root.parent / _GENERATIONS).read_bytes(), type=_Generations)
+    except FileNotFoundError:
+        return  # whoever writes here has no orchestrator
+    if given_out.next - 1 > origin.generation:
+        raise SupersededError(origin.generation, given_out.next - 1)
 
 
 def _write(

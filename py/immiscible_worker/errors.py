@@ -76,6 +76,16 @@ class CheckpointError(WorkerError):
         super().__init__(code, message)
 
 
+class SupersededError(WorkerError):
+    """A later worker of the same run has begun: this one was given up, and writes nothing more."""
+
+    def __init__(self, generation: int, latest: int) -> None:
+        message = (
+            f"this worker is generation {generation} of the run and generation {latest} has begun: it saves nothing"
+        )
+        super().__init__("SUPERSEDED", message)
+
+
 class PipelineError(WorkerError):
     """The final pipeline could not be written."""
 

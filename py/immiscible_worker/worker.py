@@ -77,9 +77,6 @@ class Run:
 
 def run_worker() -> int:
     """One worker process; returns its exit code. Reads IMMISCIBLE_* from the environment."""
-    # Both reach the whole process group; only the orchestrator says what they mean. A worker without one ends itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -327,6 +324,7 @@ def _write_samples(run: Run) -> None:
 def _finish(run: Run) -> None:
     """The last checkpoint, the last grid of a finished run, the pipeline, and the last words."""
     from .card import pipeline_files
+    from .checkpoint import check_generation
     from .held_out import describe
     from .sampler import save_pipeline, settings_of
 
@@ -339,6 +337,7 @@ def _finish(run: Run) -> None:
     if step >= run.welcome.config.max_train_steps:
         _validate(run)
         _write_samples(run)
+    check_generation(_checkpoints(run.welcome), run.origin)
     run.channel.set_progress("ending", step)
     digest = last.manifest.state_sha256
     pipeline = run.folder / "pipeline"

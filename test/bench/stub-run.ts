@@ -77,6 +77,7 @@ export async function runStub(
       python: { path: python, env: { ...workerEnv(), PYTHONPATH: FAKE, FAKE_MODE: 'good', FAKE_STEP_MS: String(stepMs) } },
       runId: manifest.runId,
       takeGeneration: folder.takeGeneration,
+      describeBatch: (step) => `step ${step}`,
       token: randomBytes(32).toString('hex'),
       welcome: {
         kind: 'welcome',

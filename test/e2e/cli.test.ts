@@ -139,7 +139,7 @@ test('Ctrl-C saves and ends with nothing left behind', { timeout: 120 * SECONDS 
   expect(eventsOf(readEvents(here.runFolder), 'end')).toMatchObject([{ outcome: 'stopped' }])
   // torch leaves a cache folder of its own there.
   expect(readdirSync(here.temporary).filter((name) => name.startsWith('immiscible'))).toEqual([])
-  expect(existsSync(join(here.runFolder, 'lock.json'))).toBe(false)
+  expect(existsSync(join(here.runFolder, 'lock'))).toBe(false)
 })
 
 test('a second Ctrl-C ends at once, and the worker follows', { timeout: 120 * SECONDS }, async () => {

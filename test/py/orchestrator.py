@@ -30,13 +30,14 @@ MakeBatch = Callable[[int], list[bytes]]
 
 @dataclass
 class Orchestrator:
-    """Both routers and one worker process. events: all that the worker said, heartbeats left out."""
+    """Both routers and one worker process. variables: its environment. events: what it said, without heartbeats."""
 
     process: subprocess.Popen[bytes]
     control: zmq.Socket[bytes]
     data: zmq.Socket[bytes]
     identity: bytes
     stderr: Path
+    variables: dict[str, str]
     events: list[Event] = field(default_factory=list[Event])
     heartbeats: list[Heartbeat] = field(default_factory=list[Heartbeat])
     heard: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
@@ -147,7 +148,9 @@ def launch(
                 [sys.executable, "-m", "immiscible_worker"], env=environment, stdin=subprocess.PIPE, stderr=log
             )
         try:
-            yield Orchestrator(process, sockets[0], sockets[1], f"{RUN_ID}.{generation}.0".encode(), stderr)
+            yield Orchestrator(
+                process, sockets[0], sockets[1], f"{RUN_ID}.{generation}.0".encode(), stderr, environment
+            )
         finally:
             process.kill()
             process.wait()

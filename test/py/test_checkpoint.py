@@ -14,7 +14,7 @@ from training import make_origin, make_trainer, train, write_checkpoint
 
 from immiscible_worker import checkpoint
 from immiscible_worker.checkpoint import describe_difference, load_newest, read_verified
-from immiscible_worker.errors import CheckpointError, ConfigError
+from immiscible_worker.errors import CheckpointError, ConfigError, SupersededError
 from immiscible_worker.state import TrainState, state_sha256
 from immiscible_worker.trainer import Trainer
 from orchestrator import CONFIG_HASH, RUN_ID
@@ -69,6 +69,22 @@ def test_nothing_but_the_finished_folder_is_left(tmp_path: Path, trainer: Traine
         "scalars.json",
         "manifest.json",
     }
+
+
+@pytest.mark.parametrize(("latest", "is_written"), [(3, True), (4, False), (None, True)])
+def test_only_the_latest_generation_commits(
+    tmp_path: Path, trainer: Trainer, latest: int | None, is_written: bool
+) -> None:
+    root = tmp_path / "checkpoints"
+    if latest is not None:
+        (tmp_path / "generation.json").write_text(f'{{ "next": {latest + 1} }}')
+    origin = make_origin(generation=3)
+    if is_written:
+        checkpoint.save(root, trainer.state(), origin, {}, None, 1, pytest.fail)
+    else:
+        with pytest.raises(SupersededError, match="generation 3 of the run and generation 4 has begun"):
+            checkpoint.save(root, trainer.state(), origin, {}, None, 1, pytest.fail)
+    assert [path.name for path in root.iterdir()] == (["step-000000000002"] if is_written else [])
 
 
 def test_the_digest_sees_every_part(trainer: Trainer) -> None:

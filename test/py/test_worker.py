@@ -127,8 +127,9 @@ def test_stop_saves_and_the_credit_comes_before_the_step_is_done(tmp_path: Path)
         assert credit.step == done.step == ready.step == 0
         # Checking and copying are part of what the worker held it.
         assert credit.held_ms > done.stage_ms - 0.001
-        # Waiting for a batch that does not come: stop ends that too. Ctrl-C is the orchestrator's business.
-        os.kill(worker.process.pid, signal.SIGINT)
+        # Waiting for a batch that does not come: stop ends that too. Ctrl-C and such are the orchestrator's.
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker.process.pid, name)
         time.sleep(0.2)
         worker.send(Stop())
         stopped = worker.wait_for(Stopped)
@@ -256,6 +257,58 @@ def test_the_end_of_stdin_is_the_end_of_the_worker() -> None:
         assert worker.process.stdin is not None
         worker.process.stdin.close()
         assert worker.exit_code(5) == 75
+
+
+LAUNCHER = """
+import subprocess, sys, time
+worker = subprocess.Popen([sys.executable, "-m", "immiscible_worker"], stdin=subprocess.PIPE)
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent's death is a signal on Linux only")
+def test_a_worker_that_is_stopped_ends_with_its_orchestrator() -> None:
+    with launch(lease_seconds=60) as known:
+        known.wait_for(Hello)
+        variables = {name: value for name, value in known.variables.items() if name != "IMMISCIBLE_GENERATION"}
+        launcher = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER],
+            env={**variables, "IMMISCIBLE_GENERATION": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert launcher.stdout is not None
+        with launcher, launcher.stdout:
+            pid = int(launcher.stdout.readline())
+            assert known.control.poll(20_000)
+            while known.control.recv_multipart()[0] != f"{RUN_ID}.1.0".encode():
+                assert known.control.poll(20_000)
+            os.kill(pid, signal.SIGSTOP)
+            launcher.kill()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            assert time.monotonic() < deadline, "the stopped worker is still there"
+            time.sleep(0.02)
+
+
+def test_a_worker_whose_successor_has_begun_saves_nothing(tmp_path: Path) -> None:
+    config = make_config(checkpoint={"everySteps": 2}, maxTrainSteps=4)
+    (tmp_path / "generation.json").write_text('{ "next": 1 }')
+    with launch() as worker:
+        ready = greet(worker, config, tmp_path)
+        make_batch = make_digit_batches(config, IMAGES)
+        for step in range(2):
+            worker.send_batch(make_batch(step))
+        worker.wait_for(Saved)
+        (tmp_path / "generation.json").write_text('{ "next": 2 }')
+        worker.serve(Ready(2, None, 0, ready.fingerprint, []), make_batch, 4)
+        assert worker.exit_code() == 1
+    [failed] = worker.of(Failed)
+    assert (failed.code, failed.step, failed.is_retryable) == ("SUPERSEDED", 4, False)
+    assert failed.message.startswith("this worker is generation 0 of the run and generation 1 has begun")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000000002"]
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_sigusr1_writes_every_stack(tmp_path: Path) -> None:

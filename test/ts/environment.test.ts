@@ -10,7 +10,7 @@ import { explainPipFailure, summarisePipLine } from '../../ts/worker/pip.ts'
 import { packageFolder, parseRequirements, readWorkerRequirements } from '../../ts/worker/requirements.ts'
 
 const environmentModule = join(packageFolder(), 'ts', 'worker', 'environment.ts')
-const lockModule = join(packageFolder(), 'ts', 'worker', 'lock.ts')
+const lockModule = join(packageFolder(), 'ts', 'lock.ts')
 
 /** Answers the probe, makes a "virtual environment" by copying itself, and notes each call of pip. */
 const FAKE_PYTHON = `#!/bin/sh

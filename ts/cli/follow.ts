@@ -3,8 +3,9 @@ import type { Run, TrainResult } from '../index.ts'
 import { createStatus } from './status.ts'
 
 const INTERRUPTED = 130
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** Shows a run until it ends. The first SIGINT or SIGTERM saves and ends it, the second ends this process at once; its worker then ends by itself. */
+/** Shows a run until it ends. The first SIGINT, SIGTERM or SIGHUP saves and ends it, the second ends this process at once; its worker then ends by itself. */
 export async function follow(run: Run): Promise<TrainResult> {
   const status = createStatus(process.stderr)
   let interrupts = 0
@@ -14,13 +15,13 @@ export async function follow(run: Run): Promise<TrainResult> {
     status.line('saving and ending; once more to end at once')
     run.stop()
   }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of SIGNALS) process.on(signal, onSignal)
+  // A terminal that was closed, or a pipe that nobody reads: nothing is shown any more, and the run goes on.
+  process.stderr.on('error', () => undefined)
   try {
     for await (const event of run) status.show(event)
     return await run
   } finally {
-    process.off('SIGINT', onSignal)
-    process.off('SIGTERM', onSignal)
+    for (const signal of SIGNALS) process.off(signal, onSignal)
   }
 }

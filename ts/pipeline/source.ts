@@ -80,6 +80,22 @@ export function poolLayout(config: TrainConfig, dataset: Dataset): { batchesPerP
   }
 }
 
+/** Which images a pool has, by their numbers in the data set. `train`: those that are trained on. */
+function poolImages({ seed, assignment: { poolSize } }: TrainConfig, train: Int32Array, index: number): Int32Array {
+  const poolsPerEpoch = Math.floor(train.length / poolSize)
+  const epoch = Math.floor(index / poolsPerEpoch)
+  const firstPosition = (index % poolsPerEpoch) * poolSize
+  return Int32Array.from({ length: poolSize }, (_, i) => train[shuffledIndex(seed, epoch, train.length, firstPosition + i)])
+}
+
+/** Which images the batch of a step has, by their numbers in the data set and in the order of its rows. */
+export function batchImages(config: TrainConfig, dataset: Dataset, step: number): Int32Array {
+  const { batchesPerPool } = poolLayout(config, dataset)
+  const { train } = splitImages(dataset.numImages, config.validation.numImages, config.seed)
+  const first = (step % batchesPerPool) * config.globalBatchSize
+  return poolImages(config, train, Math.floor(step / batchesPerPool)).slice(first, first + config.globalBatchSize)
+}
+
 /**
  * Bytes of a kernel's arena in which a pool is solved: noise as float32, images as int8, and the most that is there beside them at a time.
  * A little more than that, since arrays begin on cache lines.
@@ -122,10 +138,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
-    const firstPosition = (index % poolsPerEpoch) * poolSize
     const firstSample = index * poolSize
-    const shuffled = (_: unknown, i: number): number => train[shuffledIndex(seed, epoch, train.length, firstPosition + i)]
-    const sampleIndices = Int32Array.from({ length: poolSize }, shuffled)
+    const sampleIndices = poolImages(config, train, index)
     const mirrored = new Uint8Array(poolSize)
     if (config.dataset.horizontalFlip) flips(seed, firstSample, mirrored)
     const firstStep = index * batchesPerPool

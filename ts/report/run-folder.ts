@@ -11,24 +11,28 @@ import {
   readFileSync,
   readSync,
   renameSync,
-  rmSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs'
-import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { runManifest, trainConfig, type RunEvent, type RunManifest, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
+import { tryLock, type Lock } from '../lock.ts'
+
+const LOCK = 'lock'
+const BEFORE_A_RUN = ['config.json', 'config.json.tmp', 'run.json.tmp']
 
 export interface RunFolder extends Disposable {
   readonly path: string
   readonly manifest: RunManifest
   readonly config: TrainConfig
   readonly workerLog: string
-  /** Appends a line to events.jsonl; answers the error where the disk did not take it, since training goes on. */
+  /** Appends a line to events.jsonl; answers the error where the disk did not take it, since training goes on, or where the run is another process's now. */
   append(event: RunEvent): Error | undefined
   writeEnvironment(environment: object): void
-  /** A number that no worker of this run has had, over all resumes: it tells a zombie from its successor. */
+  /**
+   * A number that no worker of this run has had, over all resumes: it tells a zombie from its successor, and a worker commits nothing once a later one is given out.
+   * @throws ImmiscibleError RUN_FOLDER where another process has taken the run over.
+   */
   takeGeneration(): number
 }
 
@@ -38,28 +42,28 @@ export function createRunFolder(config: TrainConfig, manifest: RunManifest): Run
   if (existsSync(join(path, 'run.json'))) {
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: ${path} already holds a run; resume it, or choose another folder`)
   }
-  if (existsSync(path) && readdirSync(path).length > 0) {
+  if (existsSync(path) && !isBarren(readdirSync(path))) {
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: expected an empty or new folder, got ${path} with other files in it`)
   }
-  const release = claim(path)
+  const lock = claim(path)
   writeJson(join(path, 'config.json'), config)
   // Last, since it is what makes a folder a run.
   writeJson(join(path, 'run.json'), manifest)
-  return open(path, manifest, config, release)
+  return open(path, manifest, config, lock)
 }
 
 /** A run to go on with, under a config that may differ from the last one in what does not decide the result. @throws ImmiscibleError RUN_FOLDER when another process has it. */
 export function openRunFolder(config: TrainConfig, manifest: RunManifest): RunFolder {
   const path = resolve(config.outputDir)
-  const release = lock(path)
+  const lock = take(path)
   writeJson(join(path, 'config.json'), config)
-  return open(path, manifest, config, release)
+  return open(path, manifest, config, lock)
 }
 
 /** A folder for something other than a run, made where it is missing, and this process's alone until disposed. @throws ImmiscibleError RUN_FOLDER. */
 export function claimFolder(outputDir: string): Disposable & { readonly path: string } {
   const path = resolve(outputDir)
-  return { path, [Symbol.dispose]: claim(path) }
+  return { path, [Symbol.dispose]: claim(path).release }
 }
 
 /** What a run folder says of itself, without taking it. */
@@ -73,7 +77,7 @@ export function readRunFolder(folder: string): { path: string; manifest: RunMani
   }
 }
 
-function open(path: string, manifest: RunManifest, config: TrainConfig, release: () => void): RunFolder {
+function open(path: string, manifest: RunManifest, config: TrainConfig, lock: Lock): RunFolder {
   const events = join(path, 'events.jsonl')
   // A line cut short by a crash must not swallow the next one.
   if (existsSync(events) && !endsWithNewline(events)) appendFileSync(events, '\n')
@@ -83,6 +87,7 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, release:
     config,
     workerLog: join(path, 'worker.log'),
     append(event) {
+      if (!lock.isHeld()) return new Error('another process has taken this run over')
       try {
         appendFileSync(events, `${JSON.stringify(event)}\n`)
         return undefined
@@ -90,24 +95,27 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, release:
         return error as Error
       }
     },
-    writeEnvironment: (environment) => writeJson(join(path, 'environment.json'), environment),
+    writeEnvironment(environment) {
+      if (lock.isHeld()) writeJson(join(path, 'environment.json'), environment)
+    },
     takeGeneration() {
+      if (!lock.isHeld()) throw new ImmiscibleError('RUN_FOLDER', `${path}: another process has taken this run over`)
       const file = join(path, 'generation.json')
       const generation = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { next: number }).next : 0
       writeJson(file, { next: generation + 1 })
       return generation
     },
-    [Symbol.dispose]: release,
+    [Symbol.dispose]: lock.release,
   }
 }
 
-function claim(path: string): () => void {
+function claim(path: string): Lock {
   try {
     makeFolder(path)
   } catch (cause) {
     throw new ImmiscibleError('RUN_FOLDER', `outputDir: cannot create ${path}: ${(cause as Error).message}`, { cause })
   }
-  return lock(path)
+  return take(path)
 }
 
 /** With its parents, one by one: Node's own `recursive` never returns where a parent is there and takes no folders, as in /proc. */
@@ -118,45 +126,23 @@ function makeFolder(path: string): void {
   mkdirSync(path)
 }
 
-/** One process per run: a lock file names its owner, and an owner that no longer lives has lost it. */
-function lock(path: string): () => void {
-  const file = join(path, 'lock.json')
-  const owner = JSON.stringify({ pid: process.pid, host: hostname() })
-  for (;;) {
-    try {
-      writeFileSync(file, owner, { flag: 'wx' })
-      return () => rmSync(file, { force: true })
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw new ImmiscibleError('RUN_FOLDER', `cannot write to ${path}: ${(error as Error).message}`, { cause: error })
-      }
-    }
-    const holder = readOwner(file)
-    if (holder && (holder.host !== hostname() || isAlive(holder.pid))) {
-      throw new ImmiscibleError(
-        'RUN_FOLDER',
-        `${path} is in use by process ${holder.pid} on ${holder.host}; if that is gone, delete ${file}`,
-      )
-    }
-    rmSync(file, { force: true })
+/** One process per run; an owner that no longer lives has lost it. */
+function take(path: string): Lock {
+  const folder = join(path, LOCK)
+  let taken: ReturnType<typeof tryLock>
+  try {
+    taken = tryLock(folder)
+  } catch (cause) {
+    throw new ImmiscibleError('RUN_FOLDER', `cannot write to ${path}: ${(cause as Error).message}`, { cause })
   }
+  if ('lock' in taken) return taken.lock
+  const { pid, host } = taken.owner
+  throw new ImmiscibleError('RUN_FOLDER', `${path} is in use by process ${pid} on ${host}; if that is gone, delete ${folder}`)
 }
 
-function readOwner(file: string): { pid: number; host: string } | undefined {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as { pid: number; host: string }
-  } catch {
-    return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+/** Empty, or left by a start that was killed before it had made a run: what it wrote first is there, its lock too, and no more. */
+function isBarren(names: readonly string[]): boolean {
+  return names.length === 0 || (names.includes(LOCK) && names.every((name) => name.startsWith(LOCK) || BEFORE_A_RUN.includes(name)))
 }
 
 function endsWithNewline(file: string): boolean {

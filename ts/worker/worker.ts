@@ -1,5 +1,5 @@
 /** One life of a worker's process: launch, its session, the end. Restarting is supervisor.ts's. */
-import { readFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { WorkerEventOf } from '../../protocol/index.ts'
 import { WorkerError } from '../errors.ts'
 import { launch } from '../process.ts'
@@ -20,6 +20,9 @@ export interface WorkerLife {
 
 const STACK_DUMP_MS = 500
 const LOG_LINES_SHOWN = 8
+const LOG_LINE_SHOWN = 500
+/** A log may be larger than memory. */
+const LOG_BYTES_SHOWN = 16_384
 
 export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   const { channel, runId, generation, token, welcome, python, workerLog } = options
@@ -60,8 +63,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
       },
       late(message) {
         failure ??= new WorkerError('WORKER_GONE', `${message}; its stacks are in ${workerLog}`)
-        // faulthandler writes every Python stack to worker.log before the process is ended.
+        // faulthandler writes every Python stack to worker.log before the process is ended; one that was stopped must go on for that.
         child.kill('SIGUSR1')
+        child.kill('SIGCONT')
         setTimeout(() => child.kill('SIGKILL'), STACK_DUMP_MS)
       },
     },
@@ -92,12 +96,24 @@ export class WorkerFailure extends WorkerError {
 
 function lastLines(file: string): string {
   try {
-    const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+    const lines = readEnd(file, LOG_BYTES_SHOWN).trimEnd().split('\n')
     return lines
       .slice(-LOG_LINES_SHOWN)
-      .map((line) => `  ${line}`)
+      .map((line) => `  ${line.length > LOG_LINE_SHOWN ? `…${line.slice(-LOG_LINE_SHOWN)}` : line}`)
       .join('\n')
   } catch {
     return '  (no output)'
+  }
+}
+
+/** What is no UTF-8 becomes U+FFFD. */
+function readEnd(file: string, numBytes: number): string {
+  const descriptor = openSync(file, 'r')
+  try {
+    const { size } = fstatSync(descriptor)
+    const bytes = Buffer.alloc(Math.min(size, numBytes))
+    return bytes.toString('utf8', 0, readSync(descriptor, bytes, 0, bytes.length, size - bytes.length))
+  } finally {
+    closeSync(descriptor)
   }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -58,15 +58,55 @@ test.runIf(process.platform === 'linux')('a folder that cannot be made is one er
   }
 })
 
-test('a run in use is refused with its owner; one whose owner died is free', () => {
+/** Puts `owner` in place of whoever has the run. */
+function giveLockTo(path: string, owner: object): void {
+  rmSync(join(path, 'lock'), { recursive: true, force: true })
+  mkdirSync(join(path, 'lock'))
+  writeFileSync(join(path, 'lock', 'other.json'), JSON.stringify({ host: hostname(), processStart: null, ...owner }))
+}
+
+test('a run in use is refused with its owner; one whose owner died is free, also where its number is another process now', () => {
   const run = create()
   expect(() => openRunFolder(run.config, run.manifest)).toThrow(`in use by process ${process.pid}`)
   run[Symbol.dispose]()
+  expect(existsSync(join(run.path, 'lock'))).toBe(false)
+  giveLockTo(run.path, { pid: process.ppid })
+  expect(() => openRunFolder(run.config, run.manifest)).toThrow(`in use by process ${process.ppid}`)
   const { pid } = spawnSync(process.execPath, ['-e', ''])
-  writeFileSync(join(run.path, 'lock.json'), JSON.stringify({ pid, host: hostname() }))
-  const opened = openRunFolder(run.config, run.manifest)
-  expect(JSON.parse(readFileSync(join(run.path, 'lock.json'), 'utf8'))).toMatchObject({ pid: process.pid })
-  opened[Symbol.dispose]()
+  for (const owner of [{ pid }, ...(process.platform === 'linux' ? [{ pid: process.pid, processStart: '1' }] : [])]) {
+    giveLockTo(run.path, owner)
+    const opened = openRunFolder(run.config, run.manifest)
+    expect(() => openRunFolder(run.config, run.manifest)).toThrow(`in use by process ${process.pid}`)
+    opened[Symbol.dispose]()
+  }
+})
+
+test('an owner that lost the run to another writes nothing more, gives out no generation, and leaves the lock to the other', () => {
+  const run = create()
+  run.takeGeneration()
+  run.append({ kind: 'warning', time: 1, code: 'A', message: 'ours' })
+  giveLockTo(run.path, { pid: process.ppid })
+  expect(run.append({ kind: 'warning', time: 1, code: 'B', message: 'late' })).toMatchObject({
+    message: expect.stringContaining('another process') as string,
+  })
+  expect(() => run.takeGeneration()).toThrow(/another process has taken this run over/)
+  run.writeEnvironment({})
+  run[Symbol.dispose]()
+  expect(readFileSync(join(run.path, 'events.jsonl'), 'utf8')).not.toContain('late')
+  expect(JSON.parse(readFileSync(join(run.path, 'generation.json'), 'utf8'))).toEqual({ next: 1 })
+  expect(readdirSync(join(run.path, 'lock'))).toEqual(['other.json'])
+  expect(existsSync(join(run.path, 'environment.json'))).toBe(false)
+})
+
+test('what a start left that was killed before there was a run is no obstacle; a config.json of the user is', () => {
+  const run = create()
+  run[Symbol.dispose]()
+  rmSync(join(run.path, 'run.json'))
+  expect(() => create()).toThrow(/expected an empty or new folder/)
+  const { pid } = spawnSync(process.execPath, ['-e', ''])
+  giveLockTo(run.path, { pid })
+  create()[Symbol.dispose]()
+  expect(existsSync(join(run.path, 'run.json'))).toBe(true)
 })
 
 test('generations go up over all openings', () => {

@@ -51,6 +51,7 @@ async function live(
     runId: 'ab'.repeat(16),
     token: 'cd'.repeat(32),
     takeGeneration: () => generation++,
+    describeBatch: (step) => `images of step ${step}`,
     welcome: {
       kind: 'welcome',
       runFolder: folder,
@@ -174,6 +175,23 @@ test('a worker that dies at the same step again and again is given up with that 
   expect(lives.filter(({ state }) => state === 'starting').map(({ generation }) => generation)).toEqual([0, 1, 2])
   expect(ended).toMatchObject({
     code: 'WORKER_GONE',
-    message: expect.stringMatching(/without getting past step 3 \(worker\.maxRestarts\)/) as string,
+    message: expect.stringMatching(/failed 3 times in a row without getting past step 4 \(images of step 4\)/) as string,
   })
+})
+
+test('by default a step is tried three times', { timeout: 30 * SECONDS }, async () => {
+  const { ended, lives } = await live('crash-at', { maxRestarts: undefined }, { FAKE_CRASH_STEP: '0' })
+  expect(lives.filter(({ state }) => state === 'starting')).toHaveLength(3)
+  expect(ended).toMatchObject({ message: expect.stringMatching(/failed 3 times in a row without getting past step 0/) as string })
+})
+
+test.each(['exit', 'kill'])('all that a worker writes reaches its log, whatever it is and however it ends (%s)', async (end) => {
+  const { ended, log } = await live(`flood-${end}`)
+  const lines = log().split('\n')
+  expect(lines.filter((line) => line.startsWith('line '))).toHaveLength(20_000)
+  expect(lines.find((line) => line.startsWith('xxx'))).toHaveLength(5_000_000)
+  expect(log()).toMatch(/not UTF-8: \ufffd\ufffd$/)
+  // The message has the end of it, and stays short.
+  expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringMatching(/…x+\n.*not UTF-8: \ufffd\ufffd$/) as string })
+  expect((ended as Error).message.length).toBeLessThan(5000)
 })

@@ -1,6 +1,17 @@
 /** A lock between processes of one machine: a folder that holds one file named after its owner. A dead owner's lock is taken over. */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +30,24 @@ export interface LockOptions {
   readonly signal?: AbortSignal
 }
 
+export interface Lock {
+  /** Still ours: a lock that a person removed by hand, or that another machine took over, is not. */
+  isHeld(): boolean
+  /** Frees it; one that is no longer ours stays as it is. */
+  release(): void
+}
+
+/** Takes the lock `folder`, or answers who has it. */
+export function tryLock(folder: string): { readonly lock: Lock } | { readonly owner: LockOwner } {
+  const ownerFile = `${randomUUID()}.json`
+  while (!tryAcquire(folder, ownerFile)) {
+    const held = readOwner(folder)
+    if (held?.owner !== undefined && isAlive(held.owner)) return { owner: held.owner }
+    clear(folder, held?.file)
+  }
+  return { lock: { isHeld: () => existsSync(join(folder, ownerFile)), release: () => clear(folder, ownerFile) } }
+}
+
 /**
  * Runs `work` while no other process that asks for the same `folder` does.
  *
@@ -27,20 +56,19 @@ export interface LockOptions {
  */
 export async function withLock<T>(folder: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
   const { onWait, pollMs = 250, signal } = options
-  const ownerFile = `${randomUUID()}.json`
   const started = performance.now()
   mkdirSync(dirname(folder), { recursive: true })
-  while (!tryAcquire(folder, ownerFile)) {
-    const held = readOwner(folder)
-    const isHeld = held?.owner !== undefined && isAlive(held.owner)
-    if (isHeld) onWait?.(held.owner, performance.now() - started)
-    else clear(folder, held?.file)
-    await sleep(isHeld ? pollMs : 1, undefined, { ...(signal && { signal }) })
-  }
-  try {
-    return await work()
-  } finally {
-    clear(folder, ownerFile)
+  for (;;) {
+    const taken = tryLock(folder)
+    if ('lock' in taken) {
+      try {
+        return await work()
+      } finally {
+        taken.lock.release()
+      }
+    }
+    onWait?.(taken.owner, performance.now() - started)
+    await sleep(pollMs, undefined, { ...(signal && { signal }) })
   }
 }
 
