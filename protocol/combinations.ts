@@ -9,6 +9,8 @@ export interface ConfigProblem {
   readonly message: string
 }
 
+const MAX_PORT = 65_534
+
 type Expect = (holds: boolean, path: string, message: string) => void
 type Unet = Extract<NetworkConfig, { kind: 'unet' }>
 type Of<K extends ObjectiveConfig['kind']> = Extract<ObjectiveConfig, { kind: K }>
@@ -37,12 +39,42 @@ export function checkCombinations(config: TrainConfig): ConfigProblem[] {
     "expected 'no' or 'bf16', since fp16 with its loss scaling needs a GPU and worker.device is 'cpu', got 'fp16'",
   )
   expect(ema.minDecay <= ema.decay, 'ema.minDecay', `expected at most ema.decay (${ema.decay}), got ${ema.minDecay}`)
+  checkListen(worker.listen, expect)
   checkSchedule(config.optimizer, expect)
   if (objective.kind === 'ddim') checkDdim(objective, expect)
   if (objective.kind === 'consistency') checkConsistency(objective, expect)
   if (network.kind === 'unet') checkUnet(network, expect)
   checkSampling(config, expect)
   return problems
+}
+
+/** Whoever can reach an address beyond this machine must show a key that is on the list. */
+function checkListen(listen: TrainConfig['worker']['listen'], expect: Expect): void {
+  if (listen === null) return
+  const { address, keyFile, clientKeys } = listen
+  const [host = '', port = ''] = address.slice('tcp://'.length).split(/:(?=[^:]*$)/)
+  expect(
+    port === '*' || (Number(port) >= 1 && Number(port) <= MAX_PORT),
+    'worker.listen.address',
+    `expected a port from 1 to ${MAX_PORT} (batches take the one after it) or *, got ${port}`,
+  )
+  const isOpen = !isLoopback(host)
+  const reach = `since ${address} can be reached from other machines`
+  expect(
+    keyFile !== null || (!isOpen && clientKeys.length === 0),
+    'worker.listen.keyFile',
+    `expected a key pair from \`immiscible keys\`, ${isOpen ? reach : 'since worker.listen.clientKeys asks for keys'}, got nothing`,
+  )
+  expect(
+    clientKeys.length > 0 || (!isOpen && keyFile === null),
+    'worker.listen.clientKeys',
+    `expected at least one public key, ${isOpen ? reach : 'since a key pair without a list lets everybody in'}, got none`,
+  )
+}
+
+/** Every other address, a wildcard included, counts as one that others can reach. */
+function isLoopback(host: string): boolean {
+  return /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]'
 }
 
 function checkSchedule({ lrScheduler, lrWarmupSteps, lrDecaySteps }: TrainConfig['optimizer'], expect: Expect): void {

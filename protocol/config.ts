@@ -163,6 +163,24 @@ export const checkpointConfig = z
   })
   .meta({ id: 'CheckpointConfig' })
 
+export const listenConfig = z
+  .strictObject({
+    address: z
+      .string()
+      .regex(
+        /^tcp:\/\/(\*|[\d.]+|\[[\da-fA-F:.]+\]):(\*|\d{1,5})$/,
+        'expected tcp://HOST:PORT, where HOST is an IP address of this machine or * for all',
+      )
+      .describe('tcp://HOST:PORT: events at PORT, batches at PORT + 1; * for any two free ports'),
+    keyFile: z.string().min(1).nullable().default(null).describe('the secret file of the key pair of this side, from `immiscible keys`'),
+    clientKeys: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('files with the public keys of those who may connect, from `immiscible keys`; nobody else gets in'),
+  })
+  .meta({ id: 'ListenConfig' })
+  .describe('TCP with CURVE, for workers on other hosts; keys may be left out on a loopback address only')
+
 export const workerConfig = z
   .strictObject({
     device: z.enum(['auto', 'cuda', 'mps', 'cpu']).default('auto'),
@@ -179,6 +197,7 @@ export const workerConfig = z
       .min(0)
       .default(2)
       .describe('restarts in a row without a step beyond the last failure: by default a step is tried three times'),
+    listen: listenConfig.nullable().default(null).describe('where `serve` waits for clients; null: a socket that only this user can open'),
   })
   .meta({ id: 'WorkerConfig' })
 

@@ -11,6 +11,8 @@ import { prepare, type TrainInput } from './prepare.ts'
 import { claimFolder } from './report/run-folder.ts'
 import { batchTelemetry } from './report/telemetry.ts'
 import { openChannel } from './worker/channel.ts'
+import { readListening } from './worker/keys.ts'
+import { createRefusals } from './worker/refusals.ts'
 import { openSession } from './worker/session.ts'
 
 export interface ServeOptions {
@@ -28,8 +30,8 @@ export interface Serving extends Promise<void> {
 }
 
 /**
- * Serves the assigned batches of a config to one Python process at a time, over a socket that only this user can open; `serve.json` in `outputDir` (mode 0600)
- * tells where and with which token. A client begins at the step it asks for, goes as fast as it likes and is followed by the next.
+ * Serves the assigned batches of a config to one Python process at a time, over a socket that only this user can open, or where `worker.listen` says;
+ * `serve.json` in `outputDir` (mode 0600) tells where and with which token. A client begins at the step it asks for, goes as fast as it likes and is followed by the next.
  * `maxTrainSteps` bounds the steps; `objective`, `network` and what else belongs to our own training are not looked at.
  * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir cannot be written.
  */
@@ -43,11 +45,13 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
 
   async function serve(): Promise<void> {
     const { config, dataset, strategy } = await prepare(input)
+    const refusals = createRefusals((code, message) => onLog(`warning ${code}: ${message}`))
+    const listen = config.worker.listen ? readListening(config.worker.listen) : undefined
+    await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config), { listen, onRefused: refusals.count })
     using claim = claimFolder(config.outputDir)
     const folder = claim.path
     const connection = join(folder, 'serve.json')
     await using pipeline = openPipeline(config, dataset, { strategy, folder })
-    await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config))
     const configHash = hashConfig(config)
     const runId = randomBytes(16).toString('hex')
     const token = randomBytes(32).toString('hex')
@@ -75,6 +79,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
               if (event.kind === 'failed') gone.resolve(`the client failed at step ${event.step}: ${event.message}`)
             },
             onDelivered: (step) => pipeline.release(step),
+            onRefused: refusals.count,
           },
           {
             broken: (error) => (isOurs(error) ? stopped.reject(error) : gone.resolve(error.message)),
@@ -87,6 +92,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
           protocolVersion: PROTOCOL_VERSION,
           control: channel.controlEndpoint,
           data: channel.dataEndpoint,
+          serverKey: listen?.curve?.publicKey ?? null,
           token,
           runId,
           generation,
@@ -105,6 +111,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
       }
     } finally {
       rmSync(connection, { force: true })
+      refusals.finish()
     }
   }
 

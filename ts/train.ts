@@ -24,6 +24,7 @@ import { batchTelemetry } from './report/telemetry.ts'
 import { prepareStrategy } from './strategy.ts'
 import { openChannel } from './worker/channel.ts'
 import { ensureEnvironment, workerEnv } from './worker/environment.ts'
+import { createRefusals } from './worker/refusals.ts'
 import { superviseWorker, type Supervisor } from './worker/supervisor.ts'
 
 const EVENTS_KEPT = 1024
@@ -127,15 +128,20 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
     const { config, dataset, strategy, open } = await check()
+    if (config.worker.listen) {
+      const message = 'expected nothing: a run starts its worker on this machine; serveBatches() is what others can connect to'
+      throw new ConfigError([{ path: 'worker.listen', message }])
+    }
     const environment = await ensureEnvironment({ onProgress: onSetup, trackers: config.tracking.reportTo })
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal.reason })
     using folder = open()
     const { manifest } = folder
     const report = createRunReport(folder, events.push)
+    const refusals = createRefusals(report.warn)
     try {
       report.begin()
       await using pipeline = openPipeline(config, dataset, { strategy, folder: folder.path })
-      await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config))
+      await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config), { onRefused: refusals.count })
       supervisor = superviseWorker({
         channel,
         python: { path: environment.python, env: workerEnv() },
@@ -166,15 +172,18 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
           pipeline.release(step)
         },
         onLife: report.life,
+        onRefused: refusals.count,
       })
       if (isStopping) supervisor.stop()
       const lastWords = await supervisor.ended
+      refusals.finish()
       const result = toResult(config, folder, lastWords, report)
       report.end(result.outcome, `pipeline in ${result.pipelineFolder}`)
       if (signal?.aborted) throw new ImmiscibleError('ABORTED', `aborted after step ${result.step}, and saved`, { cause: signal.reason })
       return result
     } catch (error) {
       supervisor?.kill()
+      refusals.finish()
       if (!(error instanceof ImmiscibleError && error.code === 'ABORTED')) report.end('failed', (error as Error).message)
       throw error
     } finally {

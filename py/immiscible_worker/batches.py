@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Generator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from .channel import Channel, Environment
+from .channel import Channel, Environment, key_file_of
 from .codec import Batch, StagedBatch, check_contract, stage
 from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .held_out import receive_held_out
@@ -41,6 +42,7 @@ class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     protocol_version: int
     control: str
     data: str
+    server_key: str | None
     token: str
     run_id: str
     generation: int
@@ -95,6 +97,8 @@ class AssignedBatches:
         self, folder: str | Path, *, start_step: int = 0, device: str = "cpu", timeout_seconds: float = 30.0
     ) -> None:
         """Connects and waits to be let in. folder: the server's outputDir, which holds serve.json.
+
+        Where the server asks for keys, IMMISCIBLE_KEY_FILE says where this client's NAME.key_secret is.
 
         Raises UsageError (no server there, or not this version), ConfigError (refused), OrchestratorGoneError.
         """
@@ -213,4 +217,6 @@ def _read_connection(path: Path, timeout_seconds: float) -> Environment:
         config_hash=connection.config_hash,
         rank=0,
         lease_seconds=connection.lease_seconds,
+        server_key=connection.server_key,
+        key_file=key_file_of(os.environ),
     )

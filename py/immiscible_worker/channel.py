@@ -14,13 +14,15 @@ import threading
 import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import zmq
+from zmq.auth import load_certificate
 
 from .codec import Batch, decode_batch, decode_command, encode_message
-from .errors import EXIT_RETRYABLE, OrchestratorGoneError, ProtocolError, UsageError
+from .errors import EXIT_RETRYABLE, ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .protocol import PROTOCOL_VERSION, Attach, Event, Heartbeat, Hello, Ping, Reject, Stop, Welcome
 
 Phase = Literal["starting", "waiting", "compiling", "training", "validating", "sampling", "saving", "ending"]
@@ -39,7 +41,10 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Environment:
-    """What the orchestrator hands to a worker before they can talk."""
+    """What the orchestrator hands to a worker before they can talk.
+
+    server_key: public, where the orchestrator asks for keys; key_file: the worker's own NAME.key_secret.
+    """
 
     control: str
     data: str
@@ -49,6 +54,8 @@ class Environment:
     config_hash: str
     rank: int
     lease_seconds: float
+    server_key: str | None = None
+    key_file: Path | None = None
 
     @property
     def identity(self) -> str:
@@ -71,11 +78,35 @@ def read_environment(variables: MutableMapping[str, str]) -> Environment:
             config_hash=_variable(variables, "IMMISCIBLE_CONFIG_HASH"),
             rank=int(variables.get("RANK", "0")),
             lease_seconds=float(_variable(variables, "IMMISCIBLE_LEASE_SECONDS")),
+            server_key=variables.get("IMMISCIBLE_SERVER_KEY"),
+            key_file=key_file_of(variables),
         )
     except ValueError as error:
         raise UsageError(f"IMMISCIBLE_GENERATION, IMMISCIBLE_LEASE_SECONDS and RANK are numbers: {error}") from error
     del variables["IMMISCIBLE_TOKEN"]
     return environment
+
+
+def key_file_of(variables: Mapping[str, str]) -> Path | None:
+    """Where this process finds its own key pair."""
+    path = variables.get("IMMISCIBLE_KEY_FILE")
+    return Path(path) if path else None
+
+
+def read_key_pair(path: Path | None) -> tuple[bytes, bytes]:
+    """(public, secret), from a file of `immiscible keys`. Raises UsageError."""
+    if path is None:
+        raise UsageError("IMMISCIBLE_KEY_FILE is not set: this orchestrator asks for a key, see `immiscible keys`")
+    try:
+        if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            mode = f"{path.stat().st_mode & 0o777:o}"
+            raise UsageError(f"{path}: expected a key file that only its owner can read (chmod 600), got mode {mode}")
+        public, secret = load_certificate(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: expected a key file from `immiscible keys`: {error}") from error
+    if secret is None:
+        raise UsageError(f"{path}: expected a key pair (NAME.key_secret), got a file without a secret key")
+    return public, secret
 
 
 def _variable(variables: Mapping[str, str], name: str) -> str:
@@ -98,6 +129,7 @@ class Channel:
         is_child: the orchestrator launched this process, which ends with it. Otherwise `receive` raises its silence.
         """
         self._environment = environment
+        self._keys = read_key_pair(environment.key_file) if environment.server_key else None
         self._is_child = is_child
         self._lease_seconds = environment.lease_seconds
         self._parent = os.getppid()
@@ -176,9 +208,9 @@ class Channel:
         data = self._connect(self._environment.data, _MAX_FRAME_BYTES)
         events = self._context.socket(zmq.PAIR)
         events.connect(address)
-        control.send(encode_message(self._hello()))
-        data.send(encode_message(Attach(token=self._environment.token)))
         try:
+            _send(control, encode_message(self._hello()))
+            _send(data, encode_message(Attach(token=self._environment.token)))
             self._loop(control, data, events)
         except Exception as error:
             self._inbox.put(error)
@@ -196,6 +228,12 @@ class Channel:
         socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        # Sending waits for nothing, see _send.
+        socket.setsockopt(zmq.SNDTIMEO, 0)
+        socket.setsockopt(zmq.IPV6, int("[" in endpoint))
+        if self._keys and self._environment.server_key:
+            socket.curve_publickey, socket.curve_secretkey = self._keys
+            socket.curve_serverkey = self._environment.server_key.encode()
         socket.connect(endpoint)
         return socket
 
@@ -224,7 +262,7 @@ class Channel:
                 message = events.recv()
                 if message == _CLOSE:
                     return
-                control.send(message)
+                _send(control, message)
             if stdin is not None and stdin in ready and not os.read(stdin, 4096):
                 _end_orphan("stdin is at its end")
             if self._is_child and os.getppid() != self._parent:
@@ -239,7 +277,7 @@ class Channel:
                 beat_at = now
                 phase, step, since = self._progress
                 # The main thread may have moved on since `now` was read.
-                control.send(encode_message(Heartbeat(phase=phase, step=step, age_ms=max(0.0, now - since) * 1000)))
+                _send(control, encode_message(Heartbeat(phase=phase, step=step, age_ms=max(0.0, now - since) * 1000)))
 
     def _take_command(self, message: bytes) -> None:
         try:
@@ -273,6 +311,16 @@ class Channel:
             config_hash=environment.config_hash,
             pid=os.getpid(),
         )
+
+
+def _send(socket: zmq.Socket[bytes], message: bytes) -> None:
+    """Queues a message. Without a queue limit only one thing is in the way: libzmq gives a peer up that refuses us."""
+    try:
+        socket.send(message)
+    except zmq.Again as error:
+        raise ConfigError(
+            "REFUSED", "the orchestrator refused this connection: is the key of this side on its list?"
+        ) from error
 
 
 def _lifeline() -> int | None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
@@ -239,6 +239,12 @@ class TrackingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "aim", "clearml", "dvclive", "swanlab"]]
 
 
+class ListenConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    address: str
+    key_file: Annotated[str, Meta(min_length=1)] | None
+    client_keys: list[Annotated[str, Meta(min_length=1)]]
+
+
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     device: Literal["auto", "cuda", "mps", "cpu"]
     num_threads: Annotated[int, Meta(ge=0, le=2147483647)]
@@ -246,6 +252,7 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="came
     lease_seconds: Annotated[float, Meta(gt=0)]
     step_seconds: Annotated[float, Meta(gt=0)]
     max_restarts: Annotated[int, Meta(ge=0, le=2147483647)]
+    listen: ListenConfig | None
 
 
 class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

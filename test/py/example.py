@@ -92,6 +92,7 @@ _CONFIG: dict[str, Any] = {
         "leaseSeconds": 20,
         "stepSeconds": 60,
         "maxRestarts": 0,
+        "listen": None,
     },
     "pipeline": {"byteBudget": 1000000, "credits": 2, "threads": 0, "poolSeconds": 600, "noiseDtype": "float16"},
     "globalBatchSize": 16,

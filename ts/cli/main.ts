@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-/** immiscible train | serve | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
+/** immiscible train | serve | keys | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import {
   ConfigError,
   evaluateRun,
   ImmiscibleError,
+  makeKeys,
   resumeImmiscible,
   sampleRun,
   trainImmiscible,
@@ -37,8 +38,21 @@ program
   .option('--max-train-steps <steps>', 'steps in all', integer)
   .option('--seed <seed>', 'seed of everything', integer)
   .option('--output-dir <folder>', 'where serve.json tells the client how to connect')
+  .option('--listen <address>', 'tcp://HOST:PORT, for a client on another host; PORT + 1 as well')
+  .option('--key-file <file>', "the server's NAME.key_secret, from `immiscible keys`")
+  .option('--client-key <file...>', 'NAME.key of each client that may connect')
   .action(async (flags: TrainFlags) => {
     await serve(toInput(flags), log)
+  })
+
+program
+  .command('keys')
+  .description('make a key pair for --listen: NAME.key for the other side, NAME.key_secret to keep, both readable by you alone')
+  .argument('<folder>', 'where to put them')
+  .option('--name <name>', 'of the files, and of the client in the log', 'immiscible')
+  .action((folder: string, { name }: { name: string }) => {
+    const { publicFile, secretFile } = makeKeys(folder, name)
+    print(`${publicFile}\n${secretFile}`)
   })
 
 program
@@ -142,11 +156,27 @@ interface TrainFlags {
   seed?: number
   device?: string
   outputDir?: string
+  listen?: string
+  keyFile?: string
+  clientKey?: string[]
 }
 
 /** Flags over file. Names stay unchecked here: the schema knows them, and says what it expected. */
 function toInput(flags: TrainFlags): TrainInput {
-  const { config: file, dataset, imageScale, objective, assignment, poolSize, learningRate, device, ...top } = flags
+  const {
+    config: file,
+    dataset,
+    imageScale,
+    objective,
+    assignment,
+    poolSize,
+    learningRate,
+    device,
+    listen,
+    keyFile,
+    clientKey,
+    ...top
+  } = flags
   const config = file === undefined ? {} : readConfig(file)
   const section = (name: string, values: Record<string, unknown>): Record<string, unknown> => {
     const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
@@ -170,9 +200,16 @@ function toInput(flags: TrainFlags): TrainInput {
       poolSize,
     }),
     ...section('optimizer', { learningRate }),
-    ...section('worker', { device }),
+    ...section('worker', { device, listen: toListen(config['worker'], { address: listen, keyFile, clientKeys: clientKey }) }),
     ...top,
   } as unknown as TrainInput
+}
+
+/** Flags over what the file says below `worker.listen`. */
+function toListen(worker: unknown, flags: Record<string, unknown>): object | undefined {
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
+  const below = (worker as { listen?: object | null } | undefined)?.listen
+  return Object.keys(given).length > 0 ? { ...below, ...given } : undefined
 }
 
 function readConfig(file: string): Record<string, unknown> {

@@ -43,6 +43,8 @@ export interface RunReport {
     readonly step: number | null
     readonly message: string
   }): void
+  /** Of this side. */
+  warn(code: string, message: string): void
   end(outcome: 'finished' | 'stopped' | 'failed', message: string): void
   /** Optimiser updates that were heard of. */
   readonly step: number
@@ -172,6 +174,7 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
         default:
       }
     },
+    warn: (code, message) => emit({ kind: 'warning', code, message }),
     end: (outcome, message) => emit({ kind: 'end', outcome, step: numSteps, message }),
     get step() {
       return numSteps

@@ -1,12 +1,22 @@
 /** The two sockets between orchestrator and workers: the only user of zeromq. Main thread only (zeromq.js aborts the process from any other). */
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Router } from 'zeromq'
-import { ImmiscibleError } from '../errors.ts'
+import { capability, Context, curveKeyPair, Reply, Router, type Event } from 'zeromq'
+import { ConfigError, ImmiscibleError } from '../errors.ts'
+import type { Listening } from './keys.ts'
+import type { Refusal } from './refusals.ts'
 
 const CONTROL_MESSAGE_BYTES = 1 << 20
+/** Workers say one thing on the data channel, and it is short. */
+const DATA_MESSAGE_BYTES = 1 << 10
+/** Messages of one peer that wait for this process: what they may cost in memory, since libzmq bounds a frame and not a message. */
+const WAITING = { control: 64, data: 4 }
 const GOODBYE_MS = 1000
+const HANDSHAKE_MS = 10_000
+const ZAP_ENDPOINT = 'inproc://zeromq.zap.01'
+/** Asked for by a server and answered by our list: without it CURVE lets in every client that knows the server's public key. */
+const ZAP_DOMAIN = 'immiscible'
 
 export interface Channel extends AsyncDisposable {
   readonly controlEndpoint: string
@@ -17,26 +27,65 @@ export interface Channel extends AsyncDisposable {
   send(socket: 'control' | 'data', address: string, frames: readonly Uint8Array[]): Promise<void>
 }
 
+export interface ChannelOptions {
+  /** TCP, for workers on other hosts. */
+  readonly listen?: Listening | undefined
+  readonly onRefused?: (reason: Refusal, who: string) => void
+}
+
+export const newKeyPair = curveKeyPair
+
 /**
- * Binds both sockets: `ipc://` in a 0700 folder of the system's temporary folder, loopback TCP where ipc does not exist.
+ * Binds both sockets: `ipc://` in a 0700 folder of the system's temporary folder, loopback TCP where ipc does not exist, or where `listen` says.
  * @param maxInFlight batches per worker, held-out ones included; the high-water mark stands above it, it is no flow control.
  */
-export async function openChannel(maxInFlight: number): Promise<Channel> {
-  const options = { mandatory: true, sendTimeout: 0, sendHighWaterMark: maxInFlight + 4, receiveHighWaterMark: 1000 }
-  const sockets = {
-    control: new Router({ ...options, sendHighWaterMark: 1000, maxMessageSize: CONTROL_MESSAGE_BYTES, linger: GOODBYE_MS }),
-    data: new Router({ ...options, maxMessageSize: CONTROL_MESSAGE_BYTES, linger: 0 }),
+export async function openChannel(maxInFlight: number, { listen, onRefused = () => undefined }: ChannelOptions = {}): Promise<Channel> {
+  // ZAP has one endpoint in each context: with a context of its own a channel has a list of its own.
+  const context = new Context()
+  const curve = listen?.curve
+  const options = {
+    context,
+    mandatory: true,
+    sendTimeout: 0,
+    handshakeInterval: HANDSHAKE_MS,
+    ...(listen?.address.includes('[') && { ipv6: true }),
+    ...(curve && { curveServer: true, curveSecretKey: curve.secretKey, zapDomain: ZAP_DOMAIN }),
   }
-  const folder = process.platform === 'win32' ? undefined : await mkdtemp(join(tmpdir(), 'immiscible-'))
+  const sockets = {
+    control: new PeerRouter({
+      ...options,
+      sendHighWaterMark: 1000,
+      receiveHighWaterMark: WAITING.control,
+      maxMessageSize: CONTROL_MESSAGE_BYTES,
+      linger: GOODBYE_MS,
+    }),
+    data: new PeerRouter({
+      ...options,
+      sendHighWaterMark: maxInFlight + 4,
+      receiveHighWaterMark: WAITING.data,
+      maxMessageSize: DATA_MESSAGE_BYTES,
+      linger: 0,
+    }),
+  }
+  const folder = listen || process.platform === 'win32' ? undefined : await mkdtemp(join(tmpdir(), 'immiscible-'))
   if (folder) await chmod(folder, 0o700)
+  const doorkeeper = curve && new Reply({ context, linger: 0 })
   let listener: Parameters<Channel['onMessage']>[0] | undefined
   const loops: Promise<void>[] = []
   // zeromq allows one pending send per socket: each waits for the one before it.
   const lastSend: Record<'control' | 'data', Promise<void>> = { control: Promise.resolve(), data: Promise.resolve() }
+  const watches = { control: watchPeers(sockets.control, onRefused), data: watchPeers(sockets.data, onRefused) }
 
-  async function bind(name: 'control' | 'data'): Promise<string> {
+  async function bind(name: 'control' | 'data', address: string): Promise<string> {
     const socket = sockets[name]
-    await socket.bind(folder ? `ipc://${join(folder, name)}` : 'tcp://127.0.0.1:*')
+    try {
+      await socket.bind(address)
+    } catch (cause) {
+      if (!listen) throw cause
+      throw new ConfigError([{ path: 'worker.listen.address', message: `cannot listen on ${address}: ${(cause as Error).message}` }], {
+        cause,
+      })
+    }
     loops.push(readLoop(name))
     return socket.lastEndpoint as string
   }
@@ -44,7 +93,9 @@ export async function openChannel(maxInFlight: number): Promise<Channel> {
   async function readLoop(name: 'control' | 'data'): Promise<void> {
     try {
       for await (const [address, ...frames] of sockets[name]) {
-        listener?.({ socket: name, address: address.toString() }, frames)
+        // libzmq's own notice of a new peer (ROUTER_NOTIFY); no message of ours is empty.
+        if (frames.length === 1 && frames[0]?.byteLength === 0) watches[name].accepted()
+        else listener?.({ socket: name, address: address.toString() }, frames)
       }
     } catch (error) {
       if (!sockets[name].closed) throw error
@@ -52,18 +103,25 @@ export async function openChannel(maxInFlight: number): Promise<Channel> {
   }
 
   const close = async (): Promise<void> => {
+    for (const watch of Object.values(watches)) watch.close()
     for (const socket of Object.values(sockets)) socket.close()
+    doorkeeper?.close()
     await Promise.allSettled([...loops, ...Object.values(lastSend)])
     // libzmq never unlinks ipc files.
     if (folder) await rm(folder, { recursive: true, force: true })
   }
 
   try {
-    const controlEndpoint = await bind('control')
-    const dataEndpoint = await bind('data')
+    if (doorkeeper) {
+      await doorkeeper.bind(ZAP_ENDPOINT)
+      loops.push(keepDoor(doorkeeper, curve.clients, onRefused))
+    }
+    const base = listen?.address ?? (folder ? undefined : 'tcp://127.0.0.1:*')
+    const controlEndpoint = await bind('control', base ?? `ipc://${join(folder as string, 'control')}`)
+    const dataEndpoint = await bind('data', base ? nextPort(base) : `ipc://${join(folder as string, 'data')}`)
     return {
-      controlEndpoint,
-      dataEndpoint,
+      controlEndpoint: toReachable(controlEndpoint),
+      dataEndpoint: toReachable(dataEndpoint),
       onMessage(newListener) {
         listener = newListener
       },
@@ -88,4 +146,126 @@ export async function openChannel(maxInFlight: number): Promise<Channel> {
     await close()
     throw error
   }
+}
+
+/** A router with two options that zeromq.js has no name for. */
+class PeerRouter extends Router {
+  constructor(options: ConstructorParameters<typeof Router>[0]) {
+    super(options)
+    // ZMQ_ZAP_ENFORCE_DOMAIN: without an answer from the list nobody gets in; libzmq's default is everybody.
+    if (options?.zapDomain) this.setBoolOption(93, true)
+    // ZMQ_ROUTER_NOTIFY: an empty message as the first of each peer whose identity was free.
+    if (capability.draft) this.setInt32Option(97, 1)
+  }
+}
+
+/** Answers libzmq's question for each connection (ZeroMQ RFC 27): is this key on the list? */
+async function keepDoor(
+  door: Reply,
+  clients: ReadonlyMap<string, string>,
+  onRefused: (reason: Refusal, who: string) => void,
+): Promise<void> {
+  try {
+    for await (const [version, request, , address, , mechanism, credential] of door) {
+      const key = String(mechanism) === 'CURVE' && credential?.byteLength === 32 ? toZ85(credential) : undefined
+      const name = key === undefined ? undefined : clients.get(key)
+      if (name === undefined) onRefused('UNKNOWN_KEY', `${String(address)} with the public key ${key ?? `of ${String(mechanism)}`}`)
+      await door.send(name === undefined ? [version, request, '400', 'unknown key', '', ''] : [version, request, '200', 'OK', name, ''])
+    }
+  } catch (error) {
+    if (!door.closed) throw error
+  }
+}
+
+/** Counts who did not get through the handshake, and who did with an identity that was taken: libzmq ignores those in silence. */
+function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string) => void): { accepted(): void; close(): void } {
+  const where = (): string => socket.lastEndpoint ?? 'a socket that is closed'
+  /** Handshakes less notices, now and at the last look. */
+  let balance = 0
+  let balanceBefore = 0
+  let numUndecided = 0
+  let hasFailed = false
+
+  function handle(event: Event): void {
+    switch (event.type) {
+      case 'accept':
+        numUndecided++
+        break
+      case 'handshake':
+        numUndecided--
+        balance++
+        break
+      case 'handshake:error:auth': // the list has said it, with the key
+        numUndecided--
+        hasFailed = true
+        break
+      case 'handshake:error:protocol':
+      case 'handshake:error:other': {
+        numUndecided--
+        hasFailed = true
+        const { code } = event.error as { code?: string }
+        onRefused(REASONS[code ?? ''] ?? 'BAD_HANDSHAKE', `${where()}: ${code ?? event.error.message}`)
+        break
+      }
+      case 'disconnect':
+        // libzmq says nothing more of a peer whose first bytes are no greeting. One of the established may be meant where both are there; then its handshake corrects the count.
+        if (!hasFailed && numUndecided > 0) {
+          numUndecided--
+          onRefused('BAD_HANDSHAKE', `${where()}: left, or sent what is no ZeroMQ`)
+        }
+        hasFailed = false
+        break
+      default:
+    }
+  }
+
+  const read = async (): Promise<void> => {
+    try {
+      for await (const event of socket.events) handle(event)
+    } catch (error) {
+      if (!socket.closed) throw error
+    }
+  }
+  void read()
+
+  // Both counts come on ways of their own: only a difference that lasts is one.
+  const timer = setInterval(() => {
+    const lasting =
+      Math.sign(balance) === Math.sign(balanceBefore) ? Math.sign(balance) * Math.min(Math.abs(balance), Math.abs(balanceBefore)) : 0
+    for (let at = 0; at < lasting; at++) onRefused('SECOND_PEER', `${where()}: its identity belongs to another connection`)
+    balance -= lasting // below 0 where a peer sends empty messages of its own
+    balanceBefore = balance
+  }, 1000).unref()
+
+  return {
+    accepted: () => void balance--,
+    close: () => clearInterval(timer),
+  }
+}
+
+const REASONS: Readonly<Record<string, Refusal>> = {
+  ERR_ZMTP_MECHANISM_MISMATCH: 'NO_CURVE',
+  ERR_ZMTP_CRYPTOGRAPHIC: 'WRONG_SERVER_KEY',
+}
+
+function nextPort(address: string): string {
+  return address.replace(/:(\d+)$/, (_, port: string) => `:${Number(port) + 1}`)
+}
+
+/** An address for a client on another host, where all addresses of this one were bound. */
+function toReachable(endpoint: string): string {
+  return endpoint.replace(/^tcp:\/\/(0\.0\.0\.0|\[::\]):/, `tcp://${hostname()}:`)
+}
+
+const Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#'
+
+/** The text form of a key: base 85, four bytes in five characters (ZeroMQ RFC 32). */
+function toZ85(bytes: Uint8Array): string {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let text = ''
+  for (let at = 0; at + 4 <= bytes.byteLength; at += 4) {
+    const word = view.getUint32(at)
+    for (let power = 85 ** 4; power >= 1; power /= 85) text += Z85[Math.floor(word / power) % 85]
+  }
+  return text
 }

@@ -10,6 +10,7 @@ import {
   type Command,
   type TensorSpec,
   type WorkerEvent,
+  type WorkerEventOf,
 } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
 
@@ -42,6 +43,16 @@ export function decodeEvent(frame: Uint8Array): WorkerEvent {
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new ImmiscibleError('PROTOCOL', `event.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not an event'}`)
+}
+
+/** For a peer that nobody expects: its hello, where it is one. */
+export function decodeHello(frame: Uint8Array): WorkerEventOf<'hello'> | undefined {
+  try {
+    const message = decodeEvent(frame)
+    return message.kind === 'hello' ? message : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The frames of a batch: prefix, header, then the tensors without a copy. Layout in protocol/batch.ts. */

@@ -10,7 +10,8 @@ import {
 } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
 import type { Channel } from './channel.ts'
-import { decodeEvent, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
+import { decodeEvent, decodeHello, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
+import { MISMATCH, type Refusal } from './refusals.ts'
 
 /** A batch as the wire needs it. */
 export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages' | 'telemetry'> {
@@ -32,6 +33,8 @@ export interface SessionOptions {
   readonly onEvent: (event: WorkerEvent) => void
   /** A batch has been staged; wireMs: there and its credit back, without the time in the worker's hands. Always before the step's stepDone. */
   readonly onDelivered: (step: number, wireMs: number) => void
+  /** A message of somebody else, or one that the protocol has not. */
+  readonly onRefused?: (reason: Refusal, who: string) => void
 }
 
 /** How a session ends that the worker did not end. */
@@ -54,45 +57,77 @@ export interface Session {
 /** How many times worker.stepSeconds a phase may last. */
 const PATIENCE = { starting: 10, waiting: 1, compiling: 10, training: 1, validating: 10, sampling: 10, saving: 10, ending: 10 } as const
 
+const WRONG_TOKEN = 'token: not the one this run gave out'
+
+/** Events that nobody asked for (warning, saved, sampled ...) between two steps. */
+const MAX_UNASKED = 1000
+
 /**
  * Listens for the worker whose address is `runId.generation.0` and serves it until `close`.
  * A worker that is refused is told so; `refused` hears why, and the worker is expected to leave.
  */
 export function openSession(options: SessionOptions, { broken, refused, late: onLate }: SessionEnd): Session {
-  const { channel, runId, generation, token, welcome } = options
+  const { channel, runId, generation, token, welcome, onRefused = () => undefined } = options
   const { config } = welcome
   const address = `${runId}.${generation}.0`
   const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds })
   let isAdmitted = false
   let isAttached = false
+  let hasWrongAttach = false
   let isStopping = false
   let credits = config.pipeline.credits
   /** When the frames of each step still out went to the socket. */
   const sentAt = new Map<number, number>()
   let nextStep: number | undefined
+  /** The step whose stepDone is due. */
+  let nextDone = 0
+  let unasked = 0
   let isFeeding = false
   let hasHeldOut = false
   let isClosed = false
+  /** Nothing more is heard from this peer. */
+  let isBroken = false
 
   const tell = (command: Command): void => {
     channel.send('control', address, [encodeCommand(command)]).catch(() => undefined) // gone: the exit clock says so
   }
 
   channel.onMessage((from, frames) => {
-    if (from.address !== address) return // another generation, or nobody we know
+    if (from.address !== address) return turnAway(from, frames)
+    if (isBroken) return
     try {
       if (frames.length !== 1) throw new ImmiscibleError('PROTOCOL', `expected one frame from worker ${address}, got ${frames.length}`)
       handle(from.socket, decodeEvent(frames[0]))
     } catch (error) {
+      isBroken = true
+      onRefused('BROKEN_PROTOCOL', `${address}: ${(error as Error).message}`)
       broken(error as Error)
     }
   })
+
+  /** Somebody else: told why where it says hello, and not answered where it says anything else. */
+  function turnAway(from: Parameters<Parameters<Channel['onMessage']>[0]>[0], frames: Uint8Array[]): void {
+    const [run, life] = from.address.split('.')
+    const hello = from.socket === 'control' && frames.length === 1 ? decodeHello(frames[0]) : undefined
+    if (!hello) {
+      const reason = run === runId && Number(life) < generation ? 'OLD_WORKER' : 'UNKNOWN_IDENTITY'
+      return onRefused(reason, `a message on the ${from.socket} channel from ${JSON.stringify(from.address)}`)
+    }
+    const field = hello.runId === runId ? 'generation' : 'runId'
+    const got = `got ${JSON.stringify(hello[field])}`
+    onRefused(MISMATCH[field], `${JSON.stringify(from.address)}: ${field}: expected ${field === 'runId' ? runId : generation}, ${got}`)
+    // What is expected is for this side's log: nobody is told the name of a run that it does not know.
+    const reject = encodeCommand({ kind: 'reject', code: field, message: `${field}: expected another one, ${got}` })
+    channel.send('control', from.address, [reject]).catch(() => undefined)
+  }
 
   function handle(socket: 'control' | 'data', event: WorkerEvent): void {
     clocks.heard()
     if (event.kind === 'hello' && socket === 'control') return admit(event)
     if (event.kind === 'attach' && socket === 'data') {
-      isAttached = isSameToken(event.token, token)
+      // Its hello, which may come later, is what can be answered.
+      if (!isSameToken(event.token, token)) return isAdmitted ? refuse('token', 'WRONG_TOKEN', WRONG_TOKEN) : void (hasWrongAttach = true)
+      isAttached = true
       return feed()
     }
     if (!isAdmitted || socket !== 'control') {
@@ -100,8 +135,9 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     }
     switch (event.kind) {
       case 'ready':
+        if (nextStep !== undefined) throw new ImmiscibleError('PROTOCOL', 'ready: expected it once, got another')
         clocks.ready()
-        nextStep = event.step
+        nextStep = nextDone = event.step
         if (isStopping) tell({ kind: 'stop' })
         break
       case 'credit':
@@ -112,8 +148,16 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
         return
       case 'stepDone':
         if (sentAt.has(event.step)) throw new ImmiscibleError('PROTOCOL', `step ${event.step}: expected its credit first, got stepDone`)
+        if (event.step !== nextDone || event.step >= (nextStep ?? 0)) {
+          throw new ImmiscibleError('PROTOCOL', `stepDone: expected step ${nextDone}, once its batch was sent, got step ${event.step}`)
+        }
+        nextDone++
+        unasked = 0
         break
       default:
+        // Each becomes a line of a file, so that a worker which only talks would fill the disk.
+        if (++unasked > MAX_UNASKED)
+          throw new ImmiscibleError('PROTOCOL', `expected at most ${MAX_UNASKED} events without a step done, got one more: ${event.kind}`)
     }
     options.onEvent(event)
     feed()
@@ -133,16 +177,18 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     const expected = { protocolVersion: PROTOCOL_VERSION, runId, generation, configHash: welcome.configHash }
     for (const [field, value] of Object.entries(expected)) {
       const got = hello[field as keyof typeof expected]
-      if (got !== value) return refuse(field, `${field}: expected ${value}, got ${got}`)
+      if (got !== value) return refuse(field, MISMATCH[field as keyof typeof expected], `${field}: expected ${value}, got ${got}`)
     }
-    if (!isSameToken(hello.token, token)) return refuse('token', 'token: not the one this run gave out')
-    if (isAdmitted) return refuse('hello', 'hello: this worker has already been admitted')
+    if (hasWrongAttach || !isSameToken(hello.token, token)) return refuse('token', 'WRONG_TOKEN', WRONG_TOKEN)
+    if (isAdmitted) return refuse('hello', 'SECOND_HELLO', 'hello: this worker has already been admitted')
     isAdmitted = true
     options.onEvent(hello)
     tell(welcome)
   }
 
-  function refuse(code: string, message: string): void {
+  function refuse(code: string, reason: Refusal, message: string): void {
+    isBroken = true
+    onRefused(reason, `${address}: ${message}`)
     tell({ kind: 'reject', code, message })
     refused(new ImmiscibleError('PROTOCOL', `refused a worker: ${message}`))
   }
