@@ -1,6 +1,6 @@
 /** Keeps a run's worker alive: after a failure that another life may cure, the next generation goes on from the last checkpoint. */
 import { WorkerError, type ImmiscibleError } from '../errors.ts'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { systemTime } from './time.ts'
 import { startWorker, WorkerFailure, type WorkerLife, type WorkerOptions } from './worker.ts'
 import type { WorkerEventOf } from '../../protocol/index.ts'
 
@@ -20,6 +20,7 @@ export interface Supervisor {
 
 export function superviseWorker(options: SupervisorOptions): Supervisor {
   const { maxRestarts } = options.welcome.config.worker
+  const { time = systemTime } = options
   let life: WorkerLife | undefined
   let isStopping = false
 
@@ -57,7 +58,7 @@ export function superviseWorker(options: SupervisorOptions): Supervisor {
             { cause: error },
           )
         }
-        await sleep(FIRST_BACKOFF_MS * 2 ** restarts)
+        await time.sleep(FIRST_BACKOFF_MS * 2 ** restarts)
         restarts++
       }
     }

@@ -4,10 +4,13 @@ import type { WorkerEventOf } from '../../protocol/index.ts'
 import { WorkerError } from '../errors.ts'
 import { launch } from '../process.ts'
 import { openSession, type SessionOptions } from './session.ts'
+import { systemTime } from './time.ts'
 
 export interface WorkerOptions extends Omit<SessionOptions, 'startSeconds'> {
   readonly python: { readonly path: string; readonly env: Readonly<Record<string, string>> }
   readonly workerLog: string
+  /** Default: a process of this machine. */
+  readonly launch?: typeof launch
 }
 
 export interface WorkerLife {
@@ -22,8 +25,8 @@ const STACK_DUMP_MS = 500
 const LOG_LINES_SHOWN = 8
 
 export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
-  const { channel, runId, generation, token, welcome, python, workerLog } = options
-  const child = await launch(python.path, ['-m', 'immiscible_worker'], {
+  const { channel, runId, generation, token, welcome, python, workerLog, time = systemTime } = options
+  const child = await (options.launch ?? launch)(python.path, ['-m', 'immiscible_worker'], {
     env: {
       ...python.env,
       IMMISCIBLE_CONTROL: channel.controlEndpoint,
@@ -62,7 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         failure ??= new WorkerError('WORKER_GONE', `${message}; its stacks are in ${workerLog}`)
         // faulthandler writes every Python stack to worker.log before the process is ended.
         child.kill('SIGUSR1')
-        setTimeout(() => child.kill('SIGKILL'), STACK_DUMP_MS)
+        time.after(STACK_DUMP_MS, () => child.kill('SIGKILL'))
       },
     },
   )
