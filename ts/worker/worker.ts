@@ -22,6 +22,7 @@ export interface WorkerLife {
 }
 
 const STACK_DUMP_MS = 500
+const LAST_WORDS_MS = 500
 const LOG_LINES_SHOWN = 8
 
 export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
@@ -70,7 +71,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
     },
   )
 
-  const ended = child.exited.then(({ exitCode, signal, failure: why }) => {
+  const ended = child.exited.then(async ({ exitCode, signal, failure: why }) => {
+    // An exit and the message before it come by different ways: what the worker said last may still be in the socket.
+    if (exitCode !== null && !lastWords && !failure) await time.sleep(LAST_WORDS_MS)
     session.close()
     if (exitCode === 0 && lastWords) return lastWords
     if (failure) throw failure
