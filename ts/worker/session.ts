@@ -12,6 +12,7 @@ import { ImmiscibleError } from '../errors.ts'
 import type { Channel } from './channel.ts'
 import { decodeEvent, decodeHello, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
 import { MISMATCH, type Refusal } from './refusals.ts'
+import { systemTime, type Time } from './time.ts'
 
 /** A batch as the wire needs it. */
 export interface WireBatch extends Pick<BatchHeader, 'step' | 'epoch' | 'numImages' | 'telemetry'> {
@@ -35,6 +36,8 @@ export interface SessionOptions {
   readonly onDelivered: (step: number, wireMs: number) => void
   /** A message of somebody else, or one that the protocol has not. */
   readonly onRefused?: (reason: Refusal, who: string) => void
+  /** Default: the system's. */
+  readonly time?: Time
 }
 
 /** How a session ends that the worker did not end. */
@@ -67,10 +70,10 @@ const MAX_UNASKED = 1000
  * A worker that is refused is told so; `refused` hears why, and the worker is expected to leave.
  */
 export function openSession(options: SessionOptions, { broken, refused, late: onLate }: SessionEnd): Session {
-  const { channel, runId, generation, token, welcome, onRefused = () => undefined } = options
+  const { channel, runId, generation, token, welcome, onRefused = () => undefined, time = systemTime } = options
   const { config } = welcome
   const address = `${runId}.${generation}.0`
-  const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds })
+  const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds }, time)
   let isAdmitted = false
   let isAttached = false
   let hasWrongAttach = false
@@ -170,7 +173,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     }
     sentAt.delete(step)
     credits++
-    options.onDelivered(step, Math.max(0, performance.now() - sent - heldMs))
+    options.onDelivered(step, Math.max(0, time.now() - sent - heldMs))
   }
 
   function admit(hello: WorkerEventOf<'hello'>): void {
@@ -206,7 +209,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
       },
       // The end of this session, so nothing more is sent. A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
       (error: Error) =>
-        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? setTimeout(() => broken(error), 1000).unref() : broken(error),
+        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? time.after(1000, () => broken(error)) : broken(error),
     )
   }
 
@@ -223,7 +226,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     if (isClosed || isStopping) return
     credits--
     nextStep = step + 1
-    sentAt.set(step, performance.now())
+    sentAt.set(step, time.now())
     await send('train', batch)
   }
 
@@ -232,16 +235,13 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     return channel.send('data', address, encodeBatch(runId, generation, header, tensors))
   }
 
-  const watch = setInterval(
-    () => {
-      if (isAdmitted) tell({ kind: 'ping' })
-      const late = clocks.late()
-      if (!late) return
-      clearInterval(watch)
-      onLate(late)
-    },
-    Math.min(1000, config.worker.leaseSeconds * 250),
-  )
+  const endWatch = time.every(Math.min(1000, config.worker.leaseSeconds * 250), () => {
+    if (isAdmitted) tell({ kind: 'ping' })
+    const late = clocks.late()
+    if (!late) return
+    endWatch()
+    onLate(late)
+  })
 
   return {
     stop() {
@@ -250,7 +250,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     },
     close() {
       isClosed = true
-      clearInterval(watch)
+      endWatch()
     },
   }
 }
@@ -261,20 +261,23 @@ function isSameToken(got: string, expected: string): boolean {
 }
 
 /** Start, link and progress, all by the monotonic clock. The fourth way to end, the process's exit, needs none. */
-function createClocks({ startSeconds, leaseSeconds, stepSeconds }: TrainConfig['worker']): {
+function createClocks(
+  { startSeconds, leaseSeconds, stepSeconds }: TrainConfig['worker'],
+  time: Time,
+): {
   heard(): void
   ready(): void
   progress(phase: WorkerEventOf<'heartbeat'>['phase'], ageMs: number): void
   /** What is overdue, in words. */
   late(): string | undefined
 } {
-  const start = performance.now()
+  const start = time.now()
   let lastHeard: number | undefined
   let isReady = false
   let stuck: string | undefined
   return {
     heard() {
-      lastHeard = performance.now()
+      lastHeard = time.now()
     },
     ready() {
       isReady = true
@@ -287,7 +290,7 @@ function createClocks({ startSeconds, leaseSeconds, stepSeconds }: TrainConfig['
           : undefined
     },
     late() {
-      const now = performance.now()
+      const now = time.now()
       if (!isReady && now - start > startSeconds * 1000) return `the worker was not ready within ${startSeconds} s (worker.startSeconds)`
       if (lastHeard !== undefined && now - lastHeard > leaseSeconds * 1000)
         return `the worker was silent for ${leaseSeconds} s (worker.leaseSeconds)`

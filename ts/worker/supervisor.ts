@@ -1,6 +1,6 @@
 /** Keeps a run's worker alive: after a failure that another life may cure, the next generation goes on from the last checkpoint. */
 import { WorkerError, type ImmiscibleError } from '../errors.ts'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { systemTime } from './time.ts'
 import { startWorker, WorkerFailure, type WorkerLife, type WorkerOptions } from './worker.ts'
 import type { WorkerEventOf } from '../../protocol/index.ts'
 
@@ -24,6 +24,7 @@ export interface Supervisor {
 
 export function superviseWorker(options: SupervisorOptions): Supervisor {
   const { maxRestarts } = options.welcome.config.worker
+  const { time = systemTime } = options
   let life: WorkerLife | undefined
   let isStopping = false
   let isKilled = false
@@ -58,7 +59,7 @@ export function superviseWorker(options: SupervisorOptions): Supervisor {
         failures++
         if (isKilled || !mayRetry(error)) throw error
         if (failures > maxRestarts) throw giveUp(failures, atStep === undefined ? undefined : furthest, error as Error)
-        await sleep(Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures - 1)))
+        await time.sleep(Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (failures - 1)))
       }
     }
   }

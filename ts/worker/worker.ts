@@ -4,10 +4,13 @@ import type { WorkerEventOf } from '../../protocol/index.ts'
 import { WorkerError } from '../errors.ts'
 import { launch } from '../process.ts'
 import { openSession, type SessionOptions } from './session.ts'
+import { systemTime } from './time.ts'
 
 export interface WorkerOptions extends Omit<SessionOptions, 'startSeconds'> {
   readonly python: { readonly path: string; readonly env: Readonly<Record<string, string>> }
   readonly workerLog: string
+  /** Default: a process of this machine. */
+  readonly launch?: typeof launch
 }
 
 export interface WorkerLife {
@@ -19,14 +22,15 @@ export interface WorkerLife {
 }
 
 const STACK_DUMP_MS = 500
+const LAST_WORDS_MS = 500
 const LOG_LINES_SHOWN = 8
 const LOG_LINE_SHOWN = 500
 /** A log may be larger than memory. */
 const LOG_BYTES_SHOWN = 16_384
 
 export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
-  const { channel, runId, generation, token, welcome, python, workerLog } = options
-  const child = await launch(python.path, ['-m', 'immiscible_worker'], {
+  const { channel, runId, generation, token, welcome, python, workerLog, time = systemTime } = options
+  const child = await (options.launch ?? launch)(python.path, ['-m', 'immiscible_worker'], {
     env: {
       ...python.env,
       IMMISCIBLE_CONTROL: channel.controlEndpoint,
@@ -66,12 +70,14 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         // faulthandler writes every Python stack to worker.log before the process is ended; one that was stopped must go on for that.
         child.kill('SIGUSR1')
         child.kill('SIGCONT')
-        setTimeout(() => child.kill('SIGKILL'), STACK_DUMP_MS)
+        time.after(STACK_DUMP_MS, () => child.kill('SIGKILL'))
       },
     },
   )
 
-  const ended = child.exited.then(({ exitCode, signal, failure: why }) => {
+  const ended = child.exited.then(async ({ exitCode, signal, failure: why }) => {
+    // An exit and the message before it come by different ways: what the worker said last may still be in the socket.
+    if (exitCode !== null && !lastWords && !failure) await time.sleep(LAST_WORDS_MS)
     session.close()
     if (exitCode === 0 && lastWords) return lastWords
     if (failure) throw failure

@@ -1,0 +1,168 @@
+/** The worker's checkpoints, operation by operation as py/immiscible_worker/checkpoint.py and files.py do them. */
+import { DiskError, type Disk } from './disk.ts'
+import type { LeftCheckpoint } from './ledger.ts'
+
+/** Between two operations time passes, and anything may happen. */
+export type Point = (name: string, ms: number) => Promise<void>
+
+export interface CheckpointPlants {
+  /** Writes into the final folder, the manifest first, and trusts what it finds there. */
+  readonly isTorn?: boolean
+  /** Makes room before it writes. */
+  readonly retainsFirst?: boolean
+  /** Renames without having waited for the disk. */
+  readonly syncsNothing?: boolean
+  /** Looks at no generation before it commits. */
+  readonly isUnfenced?: boolean
+}
+
+export interface Checkpoint {
+  readonly step: number
+  readonly state: string
+}
+
+export interface CheckpointOptions extends CheckpointPlants {
+  readonly disk: Disk
+  readonly point: Point
+  readonly generation: number
+  readonly totalLimit: number
+  readonly onCommitted: (checkpoint: Checkpoint) => void
+  readonly warn: (message: string) => void
+}
+
+const TEMPORARY = '.tmp-'
+const MANIFEST = 'manifest.json'
+const FILES = ['network', 'scalars']
+const WRITE_MS = 12
+const QUICK_MS = 3
+
+export const nameOf = (step: number): string => `step-${String(step).padStart(12, '0')}`
+
+export function createCheckpoints({ disk, point, generation, totalLimit, onCommitted, warn, ...plants }: CheckpointOptions): {
+  save(checkpoint: Checkpoint): Promise<void>
+  loadNewest(): Promise<Checkpoint | undefined>
+} {
+  async function save({ step, state }: Checkpoint): Promise<void> {
+    const target = nameOf(step)
+    await point('save', QUICK_MS)
+    if (disk.exists(target)) {
+      const there = readVerified(disk, target)
+      if (there?.state === state) return
+      if (!there) warn(`checkpoint ${target} is replaced`)
+    }
+    if (plants.retainsFirst) await retain(target, totalLimit - 1)
+    const temporary = plants.isTorn ? target : `${TEMPORARY}${generation}-${step}`
+    try {
+      await removeTree(temporary)
+      disk.makeFolder(temporary)
+      await point('save.folder', QUICK_MS)
+      await write(temporary, { step, state })
+      if (!plants.isTorn) await replaceFolder(temporary, target)
+    } catch (error) {
+      if (disk.exists(temporary)) await removeTree(temporary).catch(() => undefined)
+      throw error
+    }
+    onCommitted({ step, state })
+    if (!plants.retainsFirst) await retain(target, totalLimit)
+  }
+
+  async function write(folder: string, { step, state }: Checkpoint): Promise<void> {
+    const contents = FILES.map((name) => [name, `${name} ${step} ${state}`] as const)
+    const manifest = [MANIFEST, JSON.stringify({ step, state, files: Object.fromEntries(contents) })] as const
+    for (const [name, content] of plants.isTorn ? [manifest, ...contents] : [...contents, manifest]) {
+      disk.beginFile(folder, name)
+      await point('save.write', WRITE_MS)
+      disk.endFile(folder, name, content)
+      await point('save.sync', QUICK_MS)
+      if (!plants.syncsNothing) disk.syncFile(folder, name)
+    }
+    await point('save.syncFolder', QUICK_MS)
+  }
+
+  async function replaceFolder(temporary: string, target: string): Promise<void> {
+    const aside = `${TEMPORARY}old-${target}`
+    await removeTree(aside)
+    if (disk.exists(target)) disk.rename(target, aside)
+    await point('save.rename', QUICK_MS)
+    disk.rename(temporary, target)
+    await point('save.syncNames', QUICK_MS)
+    if (!plants.syncsNothing) disk.syncNames()
+    await removeTree(aside)
+  }
+
+  async function removeTree(folder: string): Promise<void> {
+    if (!disk.exists(folder)) return
+    for (const file of disk.files(folder)) {
+      disk.removeFile(folder, file)
+      await point('remove', QUICK_MS)
+    }
+    disk.removeFolder(folder)
+  }
+
+  async function retain(written: string, limit: number): Promise<void> {
+    await point('retain', QUICK_MS)
+    const verified = folders(disk)
+      .toReversed()
+      .filter((name) => name === written || readVerified(disk, name))
+    try {
+      for (const name of verified.slice(limit)) {
+        if (name === written) continue
+        const doomed = `${TEMPORARY}old-${name}`
+        disk.rename(name, doomed)
+        await point('retain.rename', QUICK_MS)
+        await removeTree(doomed)
+      }
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      warn(`an old checkpoint could not be removed: ${error.message}`)
+    }
+  }
+
+  async function loadNewest(): Promise<Checkpoint | undefined> {
+    for (const name of disk.names().filter((each) => each.startsWith(TEMPORARY))) {
+      await point('load.sweep', QUICK_MS)
+      await removeTree(name).catch(() => undefined)
+    }
+    for (const name of folders(disk).toReversed()) {
+      await point('load', QUICK_MS)
+      const found = plants.isTorn ? readTrusted(disk, name) : readVerified(disk, name)
+      if (found) return found
+      warn(`checkpoint ${name} is skipped`)
+    }
+    return undefined
+  }
+
+  return { save, loadNewest }
+}
+
+/** Finished-looking ones, lowest step first. */
+function folders(disk: Disk): string[] {
+  return disk
+    .names()
+    .filter((name) => name.startsWith('step-'))
+    .toSorted()
+}
+
+function readVerified(disk: Disk, name: string): Checkpoint | undefined {
+  const manifest = disk.read(name, MANIFEST)
+  if (manifest === undefined) return undefined
+  const { step, state, files } = JSON.parse(manifest) as Checkpoint & { files: Record<string, string> }
+  const isWhole = nameOf(step) === name && Object.entries(files).every(([file, content]) => disk.read(name, file) === content)
+  return isWhole ? { step, state } : undefined
+}
+
+/** As a loader without hashes: the weights are whatever the file holds. */
+function readTrusted(disk: Disk, name: string): Checkpoint | undefined {
+  const manifest = disk.read(name, MANIFEST)
+  if (manifest === undefined) return undefined
+  const { step } = JSON.parse(manifest) as Checkpoint
+  return { step, state: disk.read(name, 'network')?.split(' ')[2] ?? 'zeros' }
+}
+
+/** What is left at the end, for the checker. */
+export function listCheckpoints(disk: Disk): LeftCheckpoint[] {
+  return folders(disk).map((name) => {
+    const found = readVerified(disk, name)
+    return { name, isVerified: found !== undefined, step: found?.step ?? -1, state: found?.state ?? '' }
+  })
+}
