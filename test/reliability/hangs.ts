@@ -29,7 +29,7 @@ export const HANG_TRIALS: readonly Trial[] = [
   {
     name: 'hang: heartbeats that always tell of progress',
     kind: 'hangs',
-    isControl: true,
+    finds: /the hang was not found/,
     scales: ['quick', 'long'],
     changes: IMPATIENT,
     run: ({ place }) => attemptHang(place, HANGS[0], 'progress always fresh'),
@@ -57,7 +57,7 @@ export const HANG_TRIALS: readonly Trial[] = [
   {
     name: 'crash loop: one try more than three',
     kind: 'crash loops',
-    isControl: true,
+    finds: /expected 3 tries, got 4/,
     scales: ['quick', 'long'],
     changes: { worker: { ...TINY.worker, maxRestarts: 3 } },
     run: ({ place }) => attemptCrashLoop(place),
@@ -116,7 +116,7 @@ async function attemptCrashLoop(place: Place): Promise<string[]> {
   // The images named are the images that the worker had.
   const dataset = loadDataset({ kind: 'digits' } as Parameters<typeof loadDataset>[0])
   const size = dataset.imageShape.reduce((product, length) => product * length, 1)
-  const images = (said[1] as string).split(', ').map(Number)
+  const images = said[1].split(', ').map(Number)
   const expected = new Uint8Array(images.length * size)
   for (const [row, image] of images.entries()) dataset.read(image, expected, row * size)
   if (!readFileSync(join(place.folder, 'poison.bin')).equals(expected)) violations.push('the images named are not those of the batch')

@@ -60,12 +60,14 @@ interface Tally {
   readonly violations: string[]
 }
 
-/** Kills of one run at most; the rest of the runs' number. plain: runs without the fork server. */
+/** At least so many kills, in runs of at most so many. */
 const SCALES = {
-  short: { runs: 1, killsPerRun: 5, lanes: 1, plainRuns: 0 },
-  quick: { runs: 5, killsPerRun: 9, lanes: 2, plainRuns: 1 },
-  long: { runs: 26, killsPerRun: 10, lanes: 2, plainRuns: 3 },
+  short: { numKills: 4, killsPerRun: 5, lanes: 1 },
+  quick: { numKills: 20, killsPerRun: 9, lanes: 2 },
+  long: { numKills: 200, killsPerRun: 10, lanes: 2 },
 } as const satisfies Record<Scale, object>
+/** One run in so many, the third first, has no fork server: each of its workers is an interpreter of its own. */
+const PLAIN_EVERY = 10
 
 export const kills: Campaign = {
   name: 'kills',
@@ -76,30 +78,32 @@ export const kills: Campaign = {
 
 async function attempt(scale: Scale, context: CampaignContext): Promise<Outcome> {
   const { folder, python, seed, log } = context
-  const { runs, killsPerRun, lanes, plainRuns } = SCALES[scale]
+  const { numKills, killsPerRun, lanes } = SCALES[scale]
   const tally: Tally = { faults: {}, phases: new Set(), violations: [] }
   await using server = await startForkServer(join(folder, 'fork'), python)
   const truth = await runUndisturbed(makePlace(join(folder, 'truth'), server.launcher))
-  const random = integers(seed)
-  const schedules = dealSchedules(random, runs + plainRuns, killsPerRun)
-  const places = schedules.map((_, at) => makePlace(join(folder, `run-${at}`), at < runs ? server.launcher : python))
-  const queue = [...schedules.keys()]
+  const nextSchedule = dealSchedules(integers(seed), killsPerRun)
+  const forked: Place[] = []
+  let next = 0
   const lane = async (): Promise<void> => {
-    for (let at = queue.shift(); at !== undefined; at = queue.shift()) {
-      const found = await runDisturbed(places[at], schedules[at], truth, tally)
+    while (countKills(tally) < numKills) {
+      const at = next++
+      const isPlain = at % PLAIN_EVERY === 2
+      const place = makePlace(join(folder, `run-${at}`), isPlain ? python : server.launcher)
+      if (!isPlain) forked.push(place)
+      const found = await runDisturbed(place, nextSchedule(), truth, tally)
       tally.violations.push(...found.map((violation) => `seed ${seed}, run ${at}: ${violation}`))
-      log(`run ${at + 1} of ${schedules.length}: ${describe(tally.faults)}`)
+      log(`run ${at}: ${describe(tally.faults)}`)
     }
   }
   await Promise.all(Array.from({ length: lanes }, lane))
-  checkExits(server.exits(), places.slice(0, runs), tally)
+  checkExits(server.exits(), forked, tally)
   const controls = await attemptControls(context, server.launcher, truth, scale)
   const zombies = await attemptZombies(context, server.launcher, truth, scale)
   tally.violations.push(...zombies.violations)
   log(`phases hit: ${[...tally.phases].toSorted().join(', ')}`)
-  const numKills = TARGETS.reduce((sum, target) => sum + (tally.faults[`kills of ${target}`] ?? 0), 0)
   return {
-    trials: numKills + zombies.trials,
+    trials: countKills(tally) + zombies.trials,
     faults: { ...tally.faults, 'phases hit': tally.phases.size, 'zombies woken': zombies.trials },
     violations: tally.violations,
     controls: [...controls, ...zombies.controls],
@@ -117,7 +121,7 @@ async function runUndisturbed(place: Place): Promise<Truth> {
 }
 
 /** Half of the kills at random moments, half at phases: all phases of the worker with all targets in turn, from a shuffled deck. */
-function dealSchedules(random: (below: number) => number, numRuns: number, killsPerRun: number): Disturbance[][] {
+function dealSchedules(random: (below: number) => number, killsPerRun: number): () => Disturbance[] {
   const deal = <T>(cards: readonly T[]): (() => T) => {
     let left: T[] = []
     return () => {
@@ -135,13 +139,14 @@ function dealSchedules(random: (below: number) => number, numRuns: number, kills
     count: 1 + random(PHASES[name] ?? 1),
     target,
   })
-  return Array.from({ length: numRuns }, (_run, run) => [
-    ...Array.from({ length: killsPerRun - 1 }, (_kill, at): Disturbance => {
+  let run = 0
+  return () => [
+    ...Array.from({ length: killsPerRun - 1 }, (_, at): Disturbance => {
       if (at === 0 || at === 6) return { kind: 'call', call: nextCall() }
       return at % 2 === 1 ? phase(nextPhase()) : { kind: 'moment', afterMs: random(1200), target: nextTarget() }
     }),
-    ...(run % 2 === 0 ? [phase(nextEnd())] : []),
-  ])
+    ...(run++ % 2 === 0 ? [phase(nextEnd())] : []),
+  ]
 }
 
 function shuffle<T>(cards: readonly T[], random: (below: number) => number): T[] {
@@ -225,6 +230,10 @@ function liveWorker(place: Place): number | undefined {
   return workersOf(place)
     .map(({ pid }) => pid)
     .findLast(isAlive)
+}
+
+function countKills({ faults }: Tally): number {
+  return TARGETS.reduce((sum, target) => sum + (faults[`kills of ${target}`] ?? 0), 0)
 }
 
 function count({ faults }: Tally, target: Target): void {

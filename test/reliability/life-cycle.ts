@@ -34,20 +34,26 @@ async function attempt(scale: Scale, { folder, python, seed, log }: CampaignCont
       const [at, trial] = next
       const own = join(folder, `trial-${at}`)
       const place = makePlace(own, trial.isPlain ? python : server.launcher, trial.changes)
-      const problems = await trial.run({ place, truth, scale, random: integers(seed + at), note: (line) => log(`${trial.name}: ${line}`) })
+      const note = (line: string): void => log(`${trial.name}: ${line}`)
+      const problems = await trial
+        .run({ place, truth, scale, random: integers(seed + at), note })
+        .catch((error: unknown) => [`it could not be tried: ${(error as Error).stack}`])
       found.set(trial, problems)
-      log(`${trial.isControl ? 'planted: ' : ''}${trial.name}: ${problems.join('; ') || 'nothing found'}`)
-      if (problems.length === 0 || trial.isControl) rmSync(own, { recursive: true, force: true })
+      log(`${trial.finds ? 'planted: ' : ''}${trial.name}: ${problems.join('; ') || 'nothing found'}`)
+      if (problems.length === 0 || trial.finds) rmSync(own, { recursive: true, force: true })
     }
   }
   await Promise.all(Array.from({ length: LANES[scale] }, lane))
-  const trials = chosen.filter(({ isControl }) => !isControl)
+  const trials = chosen.filter(({ finds }) => finds === undefined)
   const problemsOf = (trial: Trial): readonly string[] => found.get(trial) ?? []
   return {
     trials: trials.length,
     faults: countByKind(trials),
     violations: trials.flatMap((trial) => problemsOf(trial).map((problem) => `seed ${seed}: ${trial.name}: ${problem}`)),
-    controls: chosen.filter(({ isControl }) => isControl).map((trial) => ({ name: trial.name, isCaught: problemsOf(trial).length > 0 })),
+    controls: chosen.flatMap((trial) => {
+      const { name, finds } = trial
+      return finds ? [{ name, isCaught: problemsOf(trial).some((problem) => finds.test(problem)) }] : []
+    }),
   }
 }
 

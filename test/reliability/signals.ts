@@ -42,7 +42,7 @@ export const SIGNAL_TRIALS: readonly Trial[] = [
   {
     name: 'a stop that does not save',
     kind: 'signalled runs',
-    isControl: true,
+    finds: /steps were applied, and step-\d+ is the newest checkpoint/,
     scales: ['short', 'quick', 'long'],
     run: (context) => attemptSignals(context, 'stop does not save'),
   },
@@ -75,7 +75,7 @@ export const SIGNAL_TRIALS: readonly Trial[] = [
   {
     name: 'a worker that outlives its orchestrator',
     kind: 'orchestrators killed',
-    isControl: true,
+    finds: /an orphan stays/,
     scales: ['quick', 'long'],
     run: ({ place }) => attemptOrphan(place, 'after-step', 'zombie not fenced'),
   },
@@ -112,11 +112,9 @@ async function attemptSignals({ place, truth, scale, random }: TrialContext, fau
 /** After a signal: ended well, with the last step saved; or at once, which leaves what a kill leaves. */
 function checkEnd(place: Place, cli: Cli, { code, signal }: Awaited<Cli['ended']>, sent: NodeJS.Signals, isTwice: boolean): string[] {
   // Before there was anything to save.
-  if (!existsSync(join(place.runFolder, 'run.json'))) return signal === sent || code === 3 || code === 130 ? [] : [`exit code ${code}`]
-  const hasTold = cli.said().includes('saving and ending')
-  if (signal === sent && !hasTold && !cli.said().includes('run ')) return [] // before the command knew of signals
+  if (!existsSync(join(place.runFolder, 'run.json'))) return signal === sent || code === 130 ? [] : [`exit code ${code}`]
+  if (signal === sent && !cli.said().includes('saving and ending')) return [] // before the command knew of signals
   if (isTwice && code === 130) return []
-  if (code === 3 && !cli.said().includes('run ')) return [] // the interpreter was being looked at, and got the signal too
   if (code !== 0) return [`exit code ${code}, signal ${signal}: ${cli.said().slice(-500)}`]
   const newest = readdirSync(join(place.runFolder, 'checkpoints')).toSorted().at(-1)
   const saved = Number(newest?.slice('step-'.length))

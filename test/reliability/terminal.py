@@ -14,7 +14,8 @@ def main(command: list[str]) -> None:
     if pid == 0:
         os.execvp(command[0], command)
     said = b""
-    while b"steps/s" not in said:
+    # Only the line that tells of steps is written over, and only in a terminal.
+    while b"\x1b[K" not in said:
         said += os.read(terminal, 4096)
     os.close(terminal)
     print(json.dumps({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}))

@@ -22,8 +22,8 @@ export interface Trial {
   /** Of fault, as the table counts them. */
   readonly kind: string
   readonly scales: readonly Scale[]
-  /** A fault is planted, and `run` is expected to find it. */
-  readonly isControl?: boolean
+  /** A control: a fault is planted, and this is among what `run` finds. */
+  readonly finds?: RegExp
   /** The interpreter itself, not a fork of one: where it counts whose child a worker is, and who gets a terminal's signals. */
   readonly isPlain?: boolean
   /** To the config of the run. */

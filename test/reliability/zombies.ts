@@ -30,15 +30,14 @@ export async function attemptZombies(
 ): Promise<ZombieOutcome> {
   const violations: string[] = []
   let trials = 0
-  const cases = STOPS.flatMap((stop) => WAKES.map((wake) => ({ stop, wake })))
-  const rounds = { short: 0, quick: 1, long: 3 }[scale]
-  const chosen = scale === 'short' ? [cases[1]] : Array.from({ length: rounds }, () => cases).flat()
+  const cases = STOPS.flatMap((stop, at) => WAKES.map((wake, other) => ({ stop, wake, isQuick: (at + other) % 2 === 1 })))
+  const chosen = { short: [cases[1]], quick: cases.filter(({ isQuick }) => isQuick), long: [...cases, ...cases, ...cases] }[scale]
   for (const { stop, wake } of chosen) {
     const place = makePlace(join(folder, `zombie-${trials++}`), launcher)
     const found = await wakeWorker(place, stop, wake, truth)
     violations.push(...found.map((violation) => `worker stopped at ${stop.phase}, woken ${wake}: ${violation}`))
   }
-  for (const wake of scale === 'short' ? [] : WAKES) {
+  for (const wake of WAKES.slice(0, { short: 0, quick: 1, long: 2 }[scale])) {
     const place = makePlace(join(folder, `zombie-${trials++}`), launcher)
     const found = await wakeOrchestrator(place, wake, truth)
     violations.push(...found.map((violation) => `orchestrator stopped, woken ${wake}: ${violation}`))

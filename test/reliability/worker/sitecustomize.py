@@ -276,13 +276,13 @@ def end_unsaved(_: int) -> None:
 
 
 def leak(_: int) -> None:
-    """Each step keeps a descriptor and 64 KiB."""
+    """Each step keeps a descriptor and 256 KiB."""
     from immiscible_worker.trainer import Trainer
 
     train_step, owner, kept = Trainer.train_step, cast(Any, Trainer), list[Any]()
 
     def planted(trainer: Any, batch: Any) -> Any:
-        kept.append((os.open(os.devnull, os.O_RDONLY), bytes(1 << 16)))
+        kept.append((os.open(os.devnull, os.O_RDONLY), os.urandom(1 << 18)))
         return train_step(trainer, batch)
 
     owner.train_step = planted
