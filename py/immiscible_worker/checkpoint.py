@@ -110,7 +110,7 @@ def save(
         remove_tree(temporary)
         temporary.mkdir()
         manifest = _write(temporary, state, digest, origin, hyperparameters, parent)
-        # Last: a worker that was stopped meanwhile, and whose successor began, learns it here or finds its folder gone.
+        # Last: a worker that was stopped, and whose successor began, learns it here or finds its folder swept.
         check_generation(root, origin)
         replace_folder(temporary, target)
     except BaseException:

@@ -1,4 +1,6 @@
 /** The table of campaigns, in the order in which they run: one file each. */
 import type { Campaign } from './campaign.ts'
+import { kills } from './kills.ts'
+import { lifeCycle } from './life-cycle.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = []
+export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle]

@@ -142,7 +142,8 @@ function take(path: string): Lock {
 
 /** Empty, or left by a start that was killed before it had made a run: what it wrote first is there, its lock too, and no more. */
 function isBarren(names: readonly string[]): boolean {
-  return names.length === 0 || (names.includes(LOCK) && names.every((name) => name.startsWith(LOCK) || BEFORE_A_RUN.includes(name)))
+  const isOfLock = (name: string): boolean => name === LOCK || name.startsWith(`${LOCK}.tmp-`)
+  return names.length === 0 || (names.some(isOfLock) && names.every((name) => isOfLock(name) || BEFORE_A_RUN.includes(name)))
 }
 
 function endsWithNewline(file: string): boolean {

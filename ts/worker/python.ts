@@ -1,6 +1,6 @@
 /** Python interpreters on this machine: which there are, and what one of them has. */
 import { join } from 'node:path'
-import { run } from '../process.ts'
+import { run, type RunResult } from '../process.ts'
 import type { Requirement, WorkerRequirements } from './requirements.ts'
 
 export interface PythonProbe {
@@ -14,6 +14,8 @@ export interface PythonProbe {
   readonly packages: Readonly<Record<string, string | null>>
 }
 
+const TERMINAL_SIGNALS: ReadonlySet<string> = new Set(['SIGINT', 'SIGTERM', 'SIGHUP'])
+const MAX_ATTEMPTS = 3
 const PROBE = `
 import importlib.metadata, importlib.util, json, sys
 def version(name):
@@ -32,7 +34,13 @@ print(json.dumps({
 
 /** Runs `python` once. Answers what is wrong with it as a string. */
 export async function probePython(python: string, packages: readonly string[] = []): Promise<PythonProbe | string> {
-  const { exitCode, stdout, stderr, errorCode } = await run(python, ['-c', PROBE, ...packages], { timeoutMs: 60_000 })
+  let result: RunResult
+  let attempts = 0
+  do {
+    result = await run(python, ['-c', PROBE, ...packages], { timeoutMs: 60_000 })
+    // Ctrl-C and its like reach the whole process group; what they mean is for this process to say, so it asks again.
+  } while (TERMINAL_SIGNALS.has(result.signal ?? '') && ++attempts < MAX_ATTEMPTS)
+  const { exitCode, stdout, stderr, errorCode } = result
   if (errorCode === 'ENOENT') return 'there is no such program'
   if (exitCode !== 0) return stderr.trim().split('\n').at(-1) || errorCode || `exit code ${exitCode}`
   try {

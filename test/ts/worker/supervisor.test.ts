@@ -68,7 +68,10 @@ async function live(
     async *heldOut() {
       for (let at = 0; at < numHeldOut; at++) yield { step: 0, epoch: 0, numImages: 8, tensors: [], telemetry: [] }
     },
-    onEvent: (event) => void events.push(event),
+    onEvent(event) {
+      events.push(event)
+      if (mode === 'die-at-stop' && event.kind === 'ready') supervisor.stop()
+    },
     onDelivered: (step, wireMs) => void delivered.push({ step, wireMs, elapsedMs: performance.now() - askedAt[step] }),
     onLife: (life) => void lives.push(life),
   })
@@ -177,6 +180,13 @@ test('a worker that dies at the same step again and again is given up with that 
     code: 'WORKER_GONE',
     message: expect.stringMatching(/failed 3 times in a row without getting past step 4 \(images of step 4\)/) as string,
   })
+})
+
+test('a worker that dies as it is told to stop is started once more, and stops', async () => {
+  const { ended, lives, steps } = await live('die-at-stop', { maxRestarts: 1 })
+  expect(ended).toMatchObject({ kind: 'stopped', step: 0 })
+  expect(lives.map(({ state, generation }) => `${state} ${generation}`)).toEqual(['starting 0', 'gone 0', 'starting 1'])
+  expect(steps.length).toBeLessThanOrEqual(2)
 })
 
 test('by default a step is tried three times', { timeout: 30 * SECONDS }, async () => {
