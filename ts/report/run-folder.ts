@@ -12,6 +12,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -19,6 +20,11 @@ import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { runManifest, trainConfig, type RunEvent, type RunManifest, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
+
+/** What is written here has some kilobytes. */
+const MAX_JSON_BYTES = 1 << 24
+/** It crosses the wire as an int32. */
+const MAX_GENERATION = 2 ** 31
 
 export interface RunFolder extends Disposable {
   readonly path: string
@@ -93,7 +99,7 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, release:
     writeEnvironment: (environment) => writeJson(join(path, 'environment.json'), environment),
     takeGeneration() {
       const file = join(path, 'generation.json')
-      const generation = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { next: number }).next : 0
+      const generation = existsSync(file) ? readGeneration(file) : 0
       writeJson(file, { next: generation + 1 })
       return generation
     },
@@ -144,7 +150,8 @@ function lock(path: string): () => void {
 
 function readOwner(file: string): { pid: number; host: string } | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as { pid: number; host: string }
+    const { pid, host } = JSON.parse(readFileSync(file, 'utf8')) as { pid: unknown; host: unknown }
+    return typeof pid === 'number' && Number.isInteger(pid) && pid > 0 && typeof host === 'string' ? { pid, host } : undefined
   } catch {
     return undefined
   }
@@ -182,8 +189,20 @@ function writeJson(file: string, value: object): void {
   renameSync(temporary, file)
 }
 
+function readGeneration(file: string): number {
+  return readJson(file, {
+    parse(value) {
+      const next = (value as { next?: unknown } | null)?.next
+      if (typeof next === 'number' && Number.isInteger(next) && next >= 0 && next < MAX_GENERATION) return next
+      throw new Error(`next: expected a count below ${MAX_GENERATION}, got ${String(next).slice(0, 40)}`)
+    },
+  })
+}
+
 function readJson<T>(file: string, schema: { parse(value: unknown): T }): T {
   try {
+    const { size } = statSync(file)
+    if (size > MAX_JSON_BYTES) throw new Error(`expected at most ${MAX_JSON_BYTES} bytes, got ${size}`)
     return schema.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch (cause) {
     throw new ImmiscibleError('RUN_FOLDER', `${file} is not what this version writes: ${(cause as Error).message}`, { cause })
