@@ -29,7 +29,8 @@ type Curve = NonNullable<PeerOptions['curve']>
 
 interface Door {
   readonly name: 'ipc' | 'tcp'
-  readonly connection: () => Connection
+  /** Undefined for a moment, between two lives. */
+  readonly connection: () => Connection | undefined
   readonly log: readonly string[]
   /** The right key, and the one that is not on the list. */
   readonly curve?: Curve
@@ -214,8 +215,8 @@ async function tryDoor(
   const violations: string[] = []
   try {
     await serving.folder
-    const connection = (): Connection => readConnection(join(output, 'serve.json')) as Connection
-    const serverKey = connection().serverKey
+    const connection = (): Connection | undefined => readConnection(join(output, 'serve.json'))
+    const { serverKey } = await until('serve.json', connection)
     const door: Door = {
       name,
       connection,
@@ -227,18 +228,17 @@ async function tryDoor(
     }
     const mine = KNOCKS.filter(({ only }) => only === undefined || only === name)
     for (const isExpected of [false, true]) {
-      const good = isExpected ? undefined : await startGoodClient(connection(), rightCurve(door))
+      const life = await until('serve.json', connection)
+      const good = isExpected ? undefined : await startGoodClient(life, rightCurve(door))
       for (const knock of mine.filter((each) => (each.isExpected ?? false) === isExpected)) {
         violations.push(...(await tryKnock(knock, door, trials)).map((problem) => `${name}, ${knock.name}: ${problem}`))
         faults[knock.name] = (faults[knock.name] ?? 0) + trials
         await good?.served(3)
       }
-      const { generation } = connection()
       await good?.[Symbol.asyncDispose]()
-      if (good)
-        await until('the goodbye of the good client', () => (readConnection(join(output, 'serve.json'))?.generation ?? 0) > generation)
+      if (good) await until('the goodbye of the good client', () => (connection()?.generation ?? 0) > life.generation)
     }
-    if (name === 'ipc') violations.push(...(await tryOtherUser(connection(), faults, log)))
+    if (name === 'ipc') violations.push(...(await tryOtherUser(await until('serve.json', connection), faults, log)))
     // The real client, last.
     const answer = await runClient(python, output, client.secretFile)
     if (answer !== '0 1 2') violations.push(`${name}: expected the real client to get steps 0 1 2, got ${answer}`)
@@ -266,14 +266,13 @@ async function tryKnock(knock: Knock, door: Door, trials: number, seconds = 30):
   const problems: string[] = []
   const before = countOf(door.log, knock.reasons)
   const goal = before + trials
-  const named = knock.named(door.connection())
+  const named = knock.named(await until('serve.json', door.connection))
   const peers: Peer[] = []
   for (let at = 0; at < trials; at++) {
-    const connection = door.connection()
+    const connection = await until('serve.json', door.connection)
     peers.push(await knock.knock(door, connection, at))
     if (knock.isExpected) {
-      const file = (): Connection | undefined => door.connection() as Connection | undefined
-      await until('the next life', () => (file()?.generation ?? 0) > connection.generation)
+      await until('the next life', () => (door.connection()?.generation ?? 0) > connection.generation)
     }
   }
   try {
@@ -361,8 +360,8 @@ function tryAddresses(resolve: typeof resolveConfig, faults: Record<string, numb
     '[::2]',
     '[::ffff:127.0.0.1]',
   ]
-  const access = [{}, { keyFile: 'a.key_secret' }, { clientKeys: ['a.key'] }, { keyFile: 'a.key_secret', clientKeys: [] }]
-  const cases = hosts.flatMap((host) => access.map((keys) => ({ address: `tcp://${host}:5555`, ...keys })))
+  const keyings = [{}, { keyFile: 'a.key_secret' }, { clientKeys: ['a.key'] }, { keyFile: 'a.key_secret', clientKeys: [] }]
+  const cases = hosts.flatMap((host) => keyings.map((keys) => ({ address: `tcp://${host}:5555`, ...keys })))
   faults['open address'] = cases.length
   return cases.flatMap((listen) => {
     const resolved = resolve({ dataset: { kind: 'digits' }, outputDir: 'unused', worker: { listen } })

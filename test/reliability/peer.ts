@@ -120,13 +120,13 @@ export interface GoodClient extends AsyncDisposable {
 export async function startGoodClient(connection: Connection, options: PeerOptions): Promise<GoodClient> {
   const peer = connect(connection, options)
   let numServed = 0
-  let isOver = false
+  const end = new AbortController()
   await peer.introduce()
   await until('welcome', () => isLetIn(peer))
   await peer.send('control', readyAt(0))
 
   const work = async (): Promise<void> => {
-    for (let round = 0; !isOver; round++) {
+    for (let round = 0; !end.signal.aborted; round++) {
       for (const frames of peer.batches.splice(0)) {
         const step = new DataView(frames[0].buffer, frames[0].byteOffset).getBigUint64(28, true)
         if (step !== BigInt(numServed)) throw new Error(`good client: expected step ${numServed}, got ${step}`)
@@ -149,7 +149,7 @@ export async function startGoodClient(connection: Connection, options: PeerOptio
       await Promise.race([until(`${more} more batches for the good client`, () => numServed >= goal), working])
     },
     async [Symbol.asyncDispose]() {
-      isOver = true
+      end.abort()
       await working
       await peer.send('control', { kind: 'stopped', step: numServed, checkpoint: '', stateSha256: '', pipeline: '' })
       await sleep(50)
