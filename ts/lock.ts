@@ -91,10 +91,18 @@ function readOwner(folder: string): { readonly file: string; readonly owner?: Lo
   let file: string | undefined
   try {
     file = readdirSync(folder)[0]
-    return file === undefined ? undefined : { file, owner: JSON.parse(readFileSync(join(folder, file), 'utf8')) as LockOwner }
+    const owner: unknown = file === undefined ? undefined : JSON.parse(readFileSync(join(folder, file), 'utf8'))
+    if (isOwner(owner)) return { file, owner }
   } catch {
-    return file === undefined ? undefined : { file }
+    // Gone meanwhile, or no JSON.
   }
+  return file === undefined ? undefined : { file }
+}
+
+function isOwner(value: unknown): value is LockOwner {
+  const { pid, host, processStart } = (value ?? {}) as Partial<Record<keyof LockOwner, unknown>>
+  const isPid = typeof pid === 'number' && Number.isInteger(pid) && pid > 0
+  return isPid && typeof host === 'string' && (processStart === null || typeof processStart === 'string')
 }
 
 function clear(folder: string, ownerFile: string | undefined): void {

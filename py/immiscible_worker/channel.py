@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import queue
 import re
@@ -35,6 +36,8 @@ _MAX_FRAME_BYTES = 1 << 30
 # High-water marks are no flow control here: credits are, and they bound what can be queued. A full queue would block
 # this thread, which must go on listening and notice when its lease is over.
 _UNLIMITED = 0
+# Commands that may wait for the main thread beside the batches that it has given credits for.
+_WAITING_COMMANDS = 64
 _CLOSE = b""
 _PR_SET_PDEATHSIG = 1
 
@@ -138,6 +141,8 @@ class Channel:
         self._inbox: queue.SimpleQueue[Batch | Welcome | Reject | Stop | Exception] = queue.SimpleQueue()
         self._progress: tuple[Phase, int, float] = ("starting", 0, time.monotonic())
         self._stop = threading.Event()
+        self._is_broken = False
+        self._max_waiting = _WAITING_COMMANDS
         self._context = zmq.Context()
         address = f"inproc://{environment.identity}"
         self._outbox = self._context.socket(zmq.PAIR)
@@ -255,7 +260,7 @@ class Channel:
             if control in ready or data in ready:
                 heard_at = now
             if control in ready:
-                self._take_command(control.recv())
+                self._take_command(control.recv_multipart())
             if data in ready:
                 self._take_batch([frame.buffer for frame in data.recv_multipart(copy=False)])
             if events in ready:
@@ -279,26 +284,48 @@ class Channel:
                 # The main thread may have moved on since `now` was read.
                 _send(control, encode_message(Heartbeat(phase=phase, step=step, age_ms=max(0.0, now - since) * 1000)))
 
-    def _take_command(self, message: bytes) -> None:
+    def _take_command(self, parts: list[bytes]) -> None:
+        if self._is_broken:
+            return
         try:
-            command = decode_command(message)
+            if len(parts) != 1:
+                raise ProtocolError("command", "one frame", f"{len(parts)} frames")
+            command = decode_command(parts[0])
         except ProtocolError as error:
-            self._inbox.put(error)
+            self._break_off(error)
             return
         if isinstance(command, Ping):
             return
         if isinstance(command, Stop):
             self._stop.set()
-        self._inbox.put(command)
+        self._put(command)
 
     def _take_batch(self, parts: list[memoryview]) -> None:
+        if self._is_broken:
+            return
         try:
             batch = decode_batch(parts, self._environment.run_id, self._environment.generation)
         except ProtocolError as error:
-            self._inbox.put(error)
+            self._break_off(error)
             return
         if batch is not None:
-            self._inbox.put(batch)
+            self._put(batch)
+
+    def _put(self, item: Batch | Welcome | Reject | Stop) -> None:
+        """For the main thread, which may be busy for long: what it cannot have asked for is not kept."""
+        if isinstance(item, Welcome):
+            config = item.config
+            held_out = math.ceil(config.validation.num_images / config.global_batch_size)
+            self._max_waiting = config.pipeline.credits + held_out + _WAITING_COMMANDS
+        if self._inbox.qsize() < self._max_waiting:
+            self._inbox.put(item)
+        else:
+            self._break_off(ProtocolError("messages that wait", f"at most {self._max_waiting}", "one more"))
+
+    def _break_off(self, error: ProtocolError) -> None:
+        """The main thread hears of it, and of nothing that comes after it."""
+        self._is_broken = True
+        self._inbox.put(error)
 
     def _hello(self) -> Hello:
         environment = self._environment

@@ -1,6 +1,8 @@
 /** The table of campaigns, in the order in which they run: one file each. */
 import type { Campaign } from './campaign.ts'
+import { access } from './access.ts'
+import { hostileTypescript } from './hostile-typescript.ts'
 import { kills } from './kills.ts'
 import { lifeCycle } from './life-cycle.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle]
+export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle, access, hostileTypescript]

@@ -11,6 +11,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -20,6 +21,11 @@ import { tryLock, type Lock } from '../lock.ts'
 
 const LOCK = 'lock'
 const BEFORE_A_RUN = ['config.json', 'config.json.tmp', 'run.json.tmp']
+
+/** What is written here has some kilobytes. */
+const MAX_JSON_BYTES = 1 << 24
+/** It crosses the wire as an int32. */
+const MAX_GENERATION = 2 ** 31
 
 export interface RunFolder extends Disposable {
   readonly path: string
@@ -101,7 +107,7 @@ function open(path: string, manifest: RunManifest, config: TrainConfig, lock: Lo
     takeGeneration() {
       if (!lock.isHeld()) throw new ImmiscibleError('RUN_FOLDER', `${path}: another process has taken this run over`)
       const file = join(path, 'generation.json')
-      const generation = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { next: number }).next : 0
+      const generation = existsSync(file) ? readGeneration(file) : 0
       writeJson(file, { next: generation + 1 })
       return generation
     },
@@ -169,8 +175,20 @@ function writeJson(file: string, value: object): void {
   renameSync(temporary, file)
 }
 
+function readGeneration(file: string): number {
+  return readJson(file, {
+    parse(value) {
+      const next = (value as { next?: unknown } | null)?.next
+      if (typeof next === 'number' && Number.isInteger(next) && next >= 0 && next < MAX_GENERATION) return next
+      throw new Error(`next: expected a count below ${MAX_GENERATION}, got ${String(next).slice(0, 40)}`)
+    },
+  })
+}
+
 function readJson<T>(file: string, schema: { parse(value: unknown): T }): T {
   try {
+    const { size } = statSync(file)
+    if (size > MAX_JSON_BYTES) throw new Error(`expected at most ${MAX_JSON_BYTES} bytes, got ${size}`)
     return schema.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch (cause) {
     throw new ImmiscibleError('RUN_FOLDER', `${file} is not what this version writes: ${(cause as Error).message}`, { cause })

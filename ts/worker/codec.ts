@@ -13,6 +13,7 @@ import {
   type WorkerEventOf,
 } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
+import { findExcess } from './bounds.ts'
 
 // Plain maps only: records, `undefined` and bare typed arrays are extensions that no other msgpack reads rightly.
 const packr = new Packr({ useRecords: false, variableMapSize: true, encodeUndefinedAsNil: true })
@@ -31,18 +32,21 @@ export function encodeCommand(message: Command): Uint8Array {
 
 /** @throws ImmiscibleError PROTOCOL when the frame is not an event of this protocol. */
 export function decodeEvent(frame: Uint8Array): WorkerEvent {
+  const excess = findExcess(frame)
+  if (excess !== undefined)
+    throw new ImmiscibleError('PROTOCOL', `expected one msgpack map, got ${frame.byteLength} bytes that are none: ${excess}`)
   let value: unknown
   try {
     value = unpackr.unpack(frame)
   } catch (cause) {
-    throw new ImmiscibleError('PROTOCOL', `expected a msgpack map on the control channel, got ${frame.byteLength} bytes that are none`, {
-      cause,
-    })
+    throw new ImmiscibleError('PROTOCOL', `expected one msgpack map, got ${frame.byteLength} bytes that are none`, { cause })
   }
   const parsed = event.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw new ImmiscibleError('PROTOCOL', `event.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not an event'}`)
+  // A frame may hold a megabyte of unknown keys, and each would be named.
+  const message = (issue?.message ?? 'not an event').slice(0, 300)
+  throw new ImmiscibleError('PROTOCOL', `event.${issue?.path.join('.').slice(0, 100) ?? ''}: ${message}`)
 }
 
 /** For a peer that nobody expects: its hello, where it is one. */

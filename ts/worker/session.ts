@@ -116,12 +116,14 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
       const reason = run === runId && Number(life) < generation ? 'OLD_WORKER' : 'UNKNOWN_IDENTITY'
       return onRefused(reason, `a message on the ${from.socket} channel from ${JSON.stringify(from.address)}`)
     }
-    const field = hello.runId === runId ? 'generation' : 'runId'
-    const got = `got ${JSON.stringify(hello[field])}`
-    onRefused(MISMATCH[field], `${JSON.stringify(from.address)}: ${field}: expected ${field === 'runId' ? runId : generation}, ${got}`)
+    const field = hello.runId !== runId ? 'runId' : hello.generation !== generation ? 'generation' : undefined
+    const [reason, expected, got] = field
+      ? [MISMATCH[field], field === 'runId' ? runId : generation, hello[field]]
+      : (['UNKNOWN_IDENTITY', address, from.address] as const)
+    onRefused(reason, `${JSON.stringify(from.address)}: ${field ?? 'identity'}: expected ${expected}, got ${JSON.stringify(got)}`)
     // What is expected is for this side's log: nobody is told the name of a run that it does not know.
-    const reject = encodeCommand({ kind: 'reject', code: field, message: `${field}: expected another one, ${got}` })
-    channel.send('control', from.address, [reject]).catch(() => undefined)
+    const message = `${field ?? 'identity'}: expected another one, got ${JSON.stringify(got)}`
+    channel.send('control', from.address, [encodeCommand({ kind: 'reject', code: field ?? 'identity', message })]).catch(() => undefined)
   }
 
   function handle(socket: 'control' | 'data', event: WorkerEvent): void {

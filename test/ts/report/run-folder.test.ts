@@ -81,6 +81,15 @@ test('a run in use is refused with its owner; one whose owner died is free, also
   }
 })
 
+test.each(['null', '7', '{', '{"pid":"1"}', '{"pid":-1,"host":"a","processStart":null}'])('a lock that says %s has no owner', (text) => {
+  const run = create()
+  run[Symbol.dispose]()
+  mkdirSync(join(run.path, 'lock'))
+  writeFileSync(join(run.path, 'lock', 'other.json'), text)
+  openRunFolder(run.config, run.manifest)[Symbol.dispose]()
+  expect(existsSync(join(run.path, 'lock'))).toBe(false)
+})
+
 test('an owner that lost the run to another writes nothing more, gives out no generation, and leaves the lock to the other', () => {
   const run = create()
   run.takeGeneration()
