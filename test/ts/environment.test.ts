@@ -19,6 +19,7 @@ case "$1 $2" in
   "-m pip") for last; do :; done; echo "pip $(tr '\\n' ' ' < "$last")" >> "$NOTES"; echo "Collecting torch==0"; sleep "\${PIP_SECONDS:-0}"
     if [ -n "$PIP_ERROR" ]; then echo "$PIP_ERROR"; exit 1; fi ;;
   "-c "*) echo probe >> "$NOTES"
+    if [ "$(grep -c probe "$NOTES")" -le "\${INTERRUPTED_PROBES:-0}" ]; then kill -INT $$; fi
     echo "{\\"python\\": \\"$0\\", \\"version\\": [3, \${PYTHON_MINOR:-12}, 1], \\"prefix\\": \\"/\\", \\"canMakeVenv\\": \${CAN_MAKE_VENV:-true}, \\"packages\\": \${PACKAGES:-{\\}}}" ;;
 esac
 `
@@ -87,6 +88,15 @@ describe('the order', () => {
     expect(error?.code).toBe('ENVIRONMENT')
     expect(error?.message).toMatch(/IMMISCIBLE_PYTHON \(.*mine\) cannot run the worker: without diffusers, .*pip install "diffusers==/)
     expect(numPips()).toBe(0)
+  })
+
+  test("an interpreter that a terminal's Ctrl-C hit while it was asked is asked again, and not for ever", async () => {
+    const python = fakePython(join(folder, 'mine'))
+    const given = { IMMISCIBLE_PYTHON: python, PACKAGES: everything }
+    expect((await ensure({ ...given, INTERRUPTED_PROBES: '1' })).environment).toMatchObject({ python })
+    expect(notes()).toEqual(['probe', 'probe'])
+    expect((await ensure({ ...given, INTERRUPTED_PROBES: '99' })).error?.message).toContain('cannot run the worker')
+    expect(notes()).toHaveLength(5)
   })
 
   test('IMMISCIBLE_PYTHON that is not there is refused', async () => {

@@ -1,11 +1,12 @@
-/** `immiscible serve`: until SIGINT or SIGTERM. */
+/** `immiscible serve`: until SIGINT, SIGTERM or SIGHUP. */
 import { serveBatches, type TrainInput } from '../index.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 export async function serve(input: TrainInput, log: (line: string) => void): Promise<void> {
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
-  process.once('SIGINT', onSignal)
-  process.once('SIGTERM', onSignal)
+  for (const signal of SIGNALS) process.once(signal, onSignal)
   try {
     const serving = serveBatches(input, { signal: stop.signal, onLog: log })
     serving.folder.then(
@@ -14,7 +15,6 @@ export async function serve(input: TrainInput, log: (line: string) => void): Pro
     )
     await serving
   } finally {
-    process.off('SIGINT', onSignal)
-    process.off('SIGTERM', onSignal)
+    for (const signal of SIGNALS) process.off(signal, onSignal)
   }
 }
