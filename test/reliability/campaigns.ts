@@ -2,5 +2,6 @@
 import type { Campaign } from './campaign.ts'
 import { access } from './access.ts'
 import { hostileTypescript } from './hostile-typescript.ts'
+import { port } from './port.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = [access, hostileTypescript]
+export const CAMPAIGNS: readonly Campaign[] = [access, hostileTypescript, port]
