@@ -165,6 +165,17 @@ def test_a_batch_of_another_step_ends_the_worker(tmp_path: Path) -> None:
     assert "Traceback" in failed.traceback
 
 
+@pytest.mark.parametrize("frames", [[b"\xc1\xc1"], [b"\xdd\xff\xff\xff\xff"], [b"\x80", b"\x80"], [b"x"] * 20_000])
+def test_garbage_on_the_control_channel_ends_the_worker_with_a_typed_error(frames: list[bytes]) -> None:
+    with launch() as worker:
+        worker.wait_for(Hello)
+        worker.control.send_multipart([worker.identity, *frames])
+        failed = worker.wait_for(Failed)
+        assert worker.exit_code() == 70
+    assert (failed.code, failed.is_retryable) == ("PROTOCOL", False)
+    assert "command: expected" in failed.message
+
+
 @pytest.mark.parametrize("every_steps", [3, 0])
 def test_a_fault_in_the_objective_stops_the_worker_for_good_unless_the_gate_is_off(
     tmp_path: Path, every_steps: int

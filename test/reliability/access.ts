@@ -1,6 +1,6 @@
 /** Who gets in: every way in which a stranger may knock, over ipc and over TCP with CURVE, while a good client is served. */
 import { execFile, spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +16,7 @@ import {
   identityOf,
   isLetIn,
   readConnection,
+  readKeys,
   startGoodClient,
   until,
   type Connection,
@@ -301,12 +302,6 @@ function countOf(log: readonly string[], reasons: readonly string[]): number {
     const counts = log.map((line) => Number(new RegExp(`^warning REFUSED_${reason}: refused (\\d+) so far`).exec(line)?.[1] ?? 0))
     return sum + Math.max(0, ...counts)
   }, 0)
-}
-
-function readKeys(file: string): { publicKey: string; secretKey: string } {
-  const text = readFileSync(file, 'utf8')
-  const of = (name: string): string => new RegExp(`${name} = "(.*)"`).exec(text)?.[1] as string
-  return { publicKey: of('public-key'), secretKey: of('secret-key') }
 }
 
 /** As user 65534, which only root can become. */

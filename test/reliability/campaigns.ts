@@ -4,5 +4,6 @@ import { access } from './access.ts'
 import { hostileTypescript } from './hostile-typescript.ts'
 import { kills } from './kills.ts'
 import { lifeCycle } from './life-cycle.ts'
+import { port } from './port.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle, access, hostileTypescript]
+export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle, access, hostileTypescript, port]

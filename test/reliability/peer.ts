@@ -30,8 +30,8 @@ export interface Peer extends Disposable {
   /** Everything that came from the orchestrator, in order. */
   readonly commands: Message[]
   readonly batches: Uint8Array[][]
-  /** Bytes or a message, as one frame or several. */
-  send(socket: 'control' | 'data', ...frames: (Message | Uint8Array)[]): Promise<void>
+  send(socket: 'control' | 'data', message: Message | Uint8Array): Promise<void>
+  sendFrames(socket: 'control' | 'data', frames: readonly Uint8Array[]): Promise<void>
   /** hello and attach, with what a test changes of them. */
   introduce(hello?: Message, attach?: Message): Promise<void>
   readonly identity: string
@@ -67,18 +67,19 @@ export function connect(connection: Connection, { curve, plain, isHalf, ...optio
   void read(sockets.control, ([frame]) => void commands.push(unpack(frame) as Message))
   if (sockets.data) void read(sockets.data, (frames) => void batches.push(frames))
 
-  const send: Peer['send'] = (name, ...frames) => {
-    const bytes = frames.map((frame) => (frame instanceof Uint8Array ? frame : pack(frame)))
+  const sendFrames: Peer['sendFrames'] = (name, frames) => {
     // A socket that was refused has no way to send: that is what is tried here.
-    lastSend[name] = lastSend[name].then(() => sockets[name]?.send(bytes)).catch(() => undefined)
+    lastSend[name] = lastSend[name].then(() => sockets[name]?.send(frames as Uint8Array[])).catch(() => undefined)
     return lastSend[name]
   }
+  const send: Peer['send'] = (name, message) => sendFrames(name, [message instanceof Uint8Array ? message : pack(message)])
 
   return {
     identity,
     commands,
     batches,
     send,
+    sendFrames,
     async introduce(hello = {}, attach = {}) {
       const { token } = connection
       await send('control', { ...helloOf(connection), ...hello })
@@ -175,4 +176,11 @@ export function readConnection(file: string): Connection | undefined {
   } catch {
     return undefined // between two of them
   }
+}
+
+/** Of a NAME.key_secret. */
+export function readKeys(file: string): { publicKey: string; secretKey: string } {
+  const text = readFileSync(file, 'utf8')
+  const of = (name: string): string => new RegExp(`${name} = "(.*)"`).exec(text)?.[1] as string
+  return { publicKey: of('public-key'), secretKey: of('secret-key') }
 }
