@@ -66,6 +66,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             token,
             welcome: { kind: 'welcome', runFolder: folder, configHash, config, dataset: describeDataset(dataset) },
             startSeconds: Infinity, // a client comes when it likes
+            mayIdle: true,
             async batch(step) {
               const batch = await pipeline.batch(step)
               return { ...batch, telemetry: batchTelemetry(batch) }

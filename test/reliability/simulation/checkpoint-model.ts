@@ -1,6 +1,7 @@
 /** The worker's checkpoints, operation by operation as py/immiscible_worker/checkpoint.py and files.py do them. */
 import { DiskError, type Disk } from './disk.ts'
 import type { LeftCheckpoint } from './ledger.ts'
+import { WorkerFault } from './wire.ts'
 
 /** Between two operations time passes, and anything may happen. */
 export type Point = (name: string, ms: number) => Promise<void>
@@ -26,6 +27,9 @@ export interface CheckpointOptions extends CheckpointPlants {
   readonly point: Point
   readonly generation: number
   readonly totalLimit: number
+  /** It has its name: whoever looks now finds it. */
+  readonly onVisible: (checkpoint: Checkpoint) => void
+  /** A power cut does not take it away any more. */
   readonly onCommitted: (checkpoint: Checkpoint) => void
   readonly warn: (message: string) => void
 }
@@ -38,10 +42,23 @@ const QUICK_MS = 3
 
 export const nameOf = (step: number): string => `step-${String(step).padStart(12, '0')}`
 
-export function createCheckpoints({ disk, point, generation, totalLimit, onCommitted, warn, ...plants }: CheckpointOptions): {
+export interface Checkpoints {
   save(checkpoint: Checkpoint): Promise<void>
   loadNewest(): Promise<Checkpoint | undefined>
-} {
+  /** Throws where the orchestrator has given out a later generation. */
+  checkGeneration(): void
+}
+
+export function createCheckpoints({
+  disk,
+  point,
+  generation,
+  totalLimit,
+  onVisible,
+  onCommitted,
+  warn,
+  ...plants
+}: CheckpointOptions): Checkpoints {
   async function save({ step, state }: Checkpoint): Promise<void> {
     const target = nameOf(step)
     await point('save', QUICK_MS)
@@ -57,12 +74,16 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
       disk.makeFolder(temporary)
       await point('save.folder', QUICK_MS)
       await write(temporary, { step, state })
-      if (!plants.isTorn) await replaceFolder(temporary, target)
+      checkGeneration()
+      await point('save.fenced', QUICK_MS)
+      if (plants.isTorn) {
+        onVisible({ step, state })
+        onCommitted({ step, state })
+      } else await replaceFolder(temporary, target, { step, state })
     } catch (error) {
       if (disk.exists(temporary)) await removeTree(temporary).catch(() => undefined)
       throw error
     }
-    onCommitted({ step, state })
     if (!plants.retainsFirst) await retain(target, totalLimit)
   }
 
@@ -79,14 +100,16 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
     await point('save.syncFolder', QUICK_MS)
   }
 
-  async function replaceFolder(temporary: string, target: string): Promise<void> {
+  async function replaceFolder(temporary: string, target: string, checkpoint: Checkpoint): Promise<void> {
     const aside = `${TEMPORARY}old-${target}`
     await removeTree(aside)
     if (disk.exists(target)) disk.rename(target, aside)
     await point('save.rename', QUICK_MS)
     disk.rename(temporary, target)
+    onVisible(checkpoint)
     await point('save.syncNames', QUICK_MS)
     if (!plants.syncsNothing) disk.syncNames()
+    onCommitted(checkpoint)
     await removeTree(aside)
   }
 
@@ -132,7 +155,12 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
     return undefined
   }
 
-  return { save, loadNewest }
+  function checkGeneration(): void {
+    const latest = disk.nextGeneration - 1
+    if (latest > generation && !plants.isUnfenced) throw new WorkerFault('SUPERSEDED', `generation ${latest} has begun`, 1)
+  }
+
+  return { save, loadNewest, checkGeneration }
 }
 
 /** Finished-looking ones, lowest step first. */

@@ -42,11 +42,11 @@ const CONFIG_HASH = 'hash'
 /** No schedule needs as long: who is not done by then hangs. */
 const LIMIT_MS = 3 * 3_600_000
 /** What is still asleep or on its way when the run is over. */
-const AFTERWARDS_MS = 60_000
+const AFTERWARDS_MS = 700_000
 
 export async function runSchedule(
   seed: number,
-  { plants = {}, plan = drawPlan(seed), onTrace }: { plants?: Plants; plan?: Plan; onTrace?: (line: string) => void } = {},
+  { plants = {}, plan = drawPlan(seed), onTrace }: { readonly plants?: Plants; plan?: Plan; onTrace?: (line: string) => void } = {},
 ): Promise<Run> {
   const world = createWorld(seed, onTrace)
   const config = testConfig(plan.config)
@@ -96,7 +96,16 @@ export async function runSchedule(
     if (!orchestrator?.process.isAlive) return
     orchestrator.process.kill()
     note({ kind: 'crashed' })
-    for (const { process, model } of lives) if (process.isAlive) world.after(world.random.between(0, 5), () => model.endStdin())
+    orphan()
+  }
+
+  /** What the end of the orchestrator's process does to its children. */
+  function orphan(): void {
+    for (const { process, model, exit } of lives) {
+      if (!process.isAlive) continue
+      const notice = plan.hasDeathSignal ? (): void => exit({ exitCode: null, signal: 'SIGKILL' }) : model.endStdin
+      world.after(world.random.between(0, 5), notice)
+    }
   }
 
   function startOrchestrator(): void {
@@ -123,7 +132,6 @@ export async function runSchedule(
       python: { path: 'python', env: {} },
       runId: RUN_ID,
       token: TOKEN,
-      describeBatch: (step) => `batch ${step}`,
       takeGeneration: () => plants.generationOf?.(disk.nextGeneration++) ?? disk.nextGeneration++,
       welcome: {
         kind: 'welcome',
@@ -133,6 +141,7 @@ export async function runSchedule(
         dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 },
       },
       workerLog: '/nowhere/worker.log',
+      describeBatch: (step) => `batch ${step}`,
       async batch(step) {
         await process.sleep(world.random.between(0, 30) + faults.batchDelay())
         if (faults.takeBatchFailure()) throw new ImmiscibleError('PIPELINE', 'a preparing thread failed')
@@ -145,6 +154,7 @@ export async function runSchedule(
         }
       },
       onEvent(event) {
+        if (event.kind === 'ready') note({ kind: 'heardReady', generation: lastGeneration(), step: event.step })
         if (event.kind === 'stepDone') note({ kind: 'heardDone', generation: lastGeneration(), step: event.step })
       },
       onDelivered: () => undefined,
@@ -172,7 +182,7 @@ export async function runSchedule(
     // The process ends by itself: its children are killed or read the end of their stdin.
     process.after(1, () => {
       process.kill()
-      for (const life of lives) if (life.process.isAlive) world.after(1, () => life.model.endStdin())
+      orphan()
     })
   }
 
@@ -232,7 +242,8 @@ export async function runSchedule(
     history: {
       entries,
       checkpoints: listCheckpoints(disk),
-      numLeftAlive: lives.filter(({ process }) => process.isAlive).length,
+      // Where nobody kills it, nothing can end a process that hangs with Python's lock held.
+      numLeftAlive: lives.filter(({ process, model }) => process.isAlive && (plan.hasDeathSignal || !model.isMute())).length,
       isOver: hasEnded,
     },
     digest: world.digest(),

@@ -1,6 +1,6 @@
 /** The worker as a state machine in TypeScript, message by message as py/immiscible_worker/{channel,worker,held_out}.py: conformance.test.ts compares the two. */
 import { PROTOCOL_VERSION, type Command, type TrainConfig, type WorkerEvent, type WorkerEventOf } from '../../../protocol/index.ts'
-import { createCheckpoints, nameOf, type Checkpoint, type CheckpointPlants, type Point } from './checkpoint-model.ts'
+import { createCheckpoints, nameOf, type Checkpoint, type CheckpointPlants, type Checkpoints, type Point } from './checkpoint-model.ts'
 import { DiskError, type Disk } from './disk.ts'
 import type { Note } from './ledger.ts'
 import type { Dealer, Network } from './network.ts'
@@ -39,6 +39,7 @@ export interface WorkerModel {
   endStdin(): void
   /** The I/O thread gets nowhere any more, as when another one holds Python's lock. */
   mute(): void
+  isMute(): boolean
   /** Updates applied. */
   step(): number
 }
@@ -69,6 +70,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       point,
       generation,
       totalLimit: config.checkpoint.totalLimit,
+      onVisible: (checkpoint) => note({ kind: 'visible', generation, ...checkpoint }),
       onCommitted: (checkpoint) => note({ kind: 'committed', generation, ...checkpoint }),
       warn: () => undefined,
     })
@@ -97,7 +99,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       if (config.validation.numImages > 0 && step % config.validation.everySteps === 0) await validate(config)
       if (config.sampling.everySteps > 0 && step % config.sampling.everySteps === 0) await writeSamples()
     }
-    await finish(config, saved, save)
+    await finish(config, checkpoints, saved, save)
     return 0
   }
 
@@ -175,7 +177,12 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
     else channel.say({ kind: 'sampled', step, path: `samples/${nameOf(step)}.png`, durationMs: 0 })
   }
 
-  async function finish(config: TrainConfig, saved: Checkpoint | undefined, save: () => Promise<Checkpoint>): Promise<void> {
+  async function finish(
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    saved: Checkpoint | undefined,
+    save: () => Promise<Checkpoint>,
+  ): Promise<void> {
     let last: Checkpoint
     try {
       last = saved?.step === step ? saved : await save()
@@ -187,6 +194,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       if (config.validation.numImages > 0) await validate(config)
       await writeSamples()
     }
+    checkpoints.checkGeneration()
     channel.setProgress('ending', step)
     await point('pipeline', 40)
     if (host.disk.isFull) throw new WorkerFault('PIPELINE_FAILED', 'the pipeline could not be written', 1)
@@ -218,7 +226,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
     pid: generation + 1000,
   })
   void process.sleep(1).then(run)
-  return { endStdin: channel.endStdin, mute: channel.mute, step: () => step }
+  return { endStdin: channel.endStdin, mute: channel.mute, isMute: channel.isMute, step: () => step }
 }
 
 /** channel.py's thread: speaks, listens, and ends an orphan. */
@@ -228,6 +236,7 @@ function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: Wo
   const address = `${runId}.${generation}.0`
   const inbox: Item[] = []
   let wake: (() => void) | undefined
+  let asleepMs = 0
   let progress: { phase: Phase; step: number; since: number } = { phase: 'starting', step: 0, since: time.now() }
   let leaseMs = leaseSeconds * 1000
   let heardAt = time.now()
@@ -246,7 +255,9 @@ function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: Wo
     if (isMute) return
     const now = time.now()
     // A process that was suspended itself has not listened, so that time does not count as silence.
-    heardAt += Math.max(0, now - lookedAt - 2 * POLL_MS)
+    const missed = Math.max(0, now - lookedAt - 2 * POLL_MS)
+    heardAt += missed
+    asleepMs += missed
     lookedAt = now
     if (hasHeard) heardAt = now
     try {
@@ -258,7 +269,7 @@ function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: Wo
     if (now - beatAt >= HEARTBEAT_MS) {
       beatAt = now
       const { phase, step, since } = progress
-      control.send(encodeEvent({ kind: 'heartbeat', phase, step, ageMs: Math.max(0, now - since) }))
+      control.send(encodeEvent({ kind: 'heartbeat', phase, step, ageMs: Math.max(0, now - asleepMs - since) }))
     }
   }
 
@@ -288,7 +299,7 @@ function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: Wo
       if (!isMute) control.send(encodeEvent(event))
     },
     setProgress(phase: Phase, step: number): void {
-      if (phase !== progress.phase || step !== progress.step) progress = { phase, step, since: time.now() }
+      if (phase !== progress.phase || step !== progress.step) progress = { phase, step, since: time.now() - asleepMs }
     },
     setLease(seconds: number): void {
       leaseMs = seconds * 1000
@@ -308,5 +319,6 @@ function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: Wo
     mute(): void {
       isMute = true
     },
+    isMute: () => isMute,
   }
 }
