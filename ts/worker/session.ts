@@ -1,7 +1,7 @@
 /** A conversation with one worker: handshake, batches out on credit, events in, three clocks. Whose process it is, is worker.ts's or nobody's. */
 import { timingSafeEqual } from 'node:crypto'
 import { PROTOCOL_VERSION, type BatchHeader, type Command, type WorkerEvent, type WorkerEventOf } from '../../protocol/index.ts'
-import { ImmiscibleError } from '../errors.ts'
+import { ImmiscibleError, WorkerError } from '../errors.ts'
 import type { Channel } from './channel.ts'
 import { createClocks } from './clocks.ts'
 import { decodeEvent, decodeHello, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
@@ -209,8 +209,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
         feed()
       },
       // The end of this session, so nothing more is sent. A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
-      (error: Error) =>
-        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? time.after(1000, () => broken(error)) : broken(error),
+      (error: Error) => (error instanceof WorkerError ? time.after(1000, () => broken(error)) : broken(error)),
     )
   }
 

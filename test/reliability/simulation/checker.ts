@@ -58,7 +58,7 @@ function checkEnd(config: TrainConfig, { entries, checkpoints, isOver, numLeftAl
     const [, , times = '1', step] =
       /worker failed( (\d+) times in a row)? (?:and did not get ready|without getting past step (\d+))/.exec(message) ?? []
     if (message.includes('worker.maxRestarts is')) broken.push(...checkLoop(config, entries, Number(times), step))
-    else if (!wasStopped && !faults.some(mayFail)) broken.push(`failed for nothing that happened to it: ${code}: ${message}`)
+    else if (!faults.some(mayFail)) broken.push(`failed for nothing that happened to it: ${code}: ${message}`)
   }
   return broken
 }
@@ -72,10 +72,11 @@ function mayFail(fault: Fault): boolean {
 function checkLoop({ worker }: TrainConfig, entries: readonly Entry[], times: number, step: string | undefined): string[] {
   const since = entries.findLastIndex(({ kind }) => kind === 'started')
   const lives = of(entries.slice(since), 'gone')
-  // The step that each life had been given or waited for when it went: the first that it had not done.
-  const triedBy = ({ generation }: Of<'gone'>): number => {
-    const readyAt = of(entries, 'heardReady').find((entry) => entry.generation === generation)?.step
-    return readyAt === undefined ? 0 : readyAt + of(entries, 'heardDone').filter((entry) => entry.generation === generation).length
+  // The step that a life had been given or waited for when it went: the first that nobody had heard done.
+  const triedBy = (life: Of<'gone'>): number => {
+    const before = entries.slice(0, entries.indexOf(life))
+    const ready = of(before, 'heardReady').find(({ generation }) => generation === life.generation)
+    return ready ? ready.step + of(before, 'heardDone').filter(({ generation }) => generation === life.generation).length : 0
   }
   const furthest = Math.max(...lives.map(triedBy))
   const last = lives.slice(-worker.maxRestarts - 1)
@@ -138,7 +139,7 @@ function checkCommits({ entries, checkpoints }: History, states: readonly string
     if (entry.kind === 'fault' && parse(entry).kind === 'damage') isDamaged = true
     if (entry.kind === 'loaded') {
       newestLife = Math.max(newestLife, entry.generation)
-      if (entry.step < newestCommit && !isDamaged)
+      if (entry.generation === newestLife && entry.step < newestCommit && !isDamaged)
         broken.push(`life ${entry.generation} began at ${entry.step}, ${newestCommit} was committed`)
     }
     if (entry.kind === 'committed') newestCommit = Math.max(newestCommit, entry.step)
