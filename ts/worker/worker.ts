@@ -48,6 +48,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   let lastWords: WorkerEventOf<'stopped'> | undefined
   /** The first reason is the one reported. */
   let failure: Error | undefined
+  const isExplained = (): boolean => lastWords !== undefined || failure !== undefined
 
   const session = openSession(
     {
@@ -80,7 +81,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   const ended = child.exited.then(async ({ exitCode, signal, failure: why }) => {
     // An exit and the message before it come by different ways: what the worker said last may still be in the socket.
     const patienceMs = exitCode === null ? 0 : exitCode === 0 ? welcome.config.worker.leaseSeconds * 1000 : LAST_WORDS_MS
-    for (let waited = 0; waited < patienceMs && !lastWords && !failure; waited += POLL_MS) await time.sleep(POLL_MS)
+    for (let waited = 0; waited < patienceMs && !isExplained(); waited += POLL_MS) await time.sleep(POLL_MS)
     session.close()
     if (exitCode === 0 && lastWords) return lastWords
     if (failure) throw failure

@@ -3,28 +3,25 @@ import type { TrainConfig } from '../../../protocol/index.ts'
 import { ImmiscibleError } from '../../../ts/errors.ts'
 import type { Exit, Launched } from '../../../ts/process.ts'
 import { decodeEvent } from '../../../ts/worker/codec.ts'
-import type { Time } from '../../../ts/worker/time.ts'
 import { superviseWorker, type Supervisor } from '../../../ts/worker/supervisor.ts'
 import { testConfig } from '../../fixture/config.ts'
 import { listCheckpoints } from './checkpoint-model.ts'
-import { createDisk } from './disk.ts'
+import { createDisk, type Disk } from './disk.ts'
 import { createFaults, type Machine, type Victim } from './faults.ts'
 import type { Entry, History, Note } from './ledger.ts'
 import { createNetwork, type Network } from './network.ts'
 import { drawPlan, type Plan } from './plan.ts'
 import { kindOf, makeBatch, stepOf } from './wire.ts'
 import { startWorkerModel, type WorkerPlants } from './worker-model.ts'
-import { createWorld, type Process, type World } from './world.ts'
+import { createWorld, type Process } from './world.ts'
 
 /** Faults of the system itself, which the checker must find. */
 export interface Plants extends WorkerPlants {
   /** Another config than the one that the run has. */
   readonly orchestratorConfig?: (config: TrainConfig) => TrainConfig
-  readonly generationOf?: (taken: number) => number
-  readonly timeOf?: (process: Process, world: World) => Time
+  /** numTaken: of this orchestrator. */
+  readonly takeGeneration?: (disk: Disk, numTaken: number) => number
   readonly batchStep?: (step: number, numAsked: number) => number
-  /** Commands that never leave the orchestrator. */
-  readonly swallows?: (kind: string, number: number) => boolean
 }
 
 export interface Run {
@@ -114,25 +111,16 @@ export async function runSchedule(
     const endpoint = plan.isEndpointFixed ? 'fixed' : `endpoint ${numStarted}`
     numStarted++
     note({ kind: 'started' })
-    const time = plants.timeOf?.(process, world) ?? process.time
-    const open = network.open(endpoint, process)
-    const counts = new Map<string, number>()
-    const channel: typeof open = {
-      ...open,
-      send(socket, address, frames) {
-        const kind = kindOf(frames)
-        counts.set(kind, (counts.get(kind) ?? 0) + 1)
-        return plants.swallows?.(kind, counts.get(kind) ?? 0) ? Promise.resolve() : open.send(socket, address, frames)
-      },
-    }
+    const channel = network.open(endpoint, process)
+    let numTaken = 0
     const supervisor = superviseWorker({
       channel,
-      time,
+      time: process.time,
       launch: async (_command, _args, options) => launchModel(process, options?.env ?? {}),
       python: { path: 'python', env: {} },
       runId: RUN_ID,
       token: TOKEN,
-      takeGeneration: () => plants.generationOf?.(disk.nextGeneration++) ?? disk.nextGeneration++,
+      takeGeneration: () => plants.takeGeneration?.(disk, numTaken++) ?? disk.nextGeneration++,
       welcome: {
         kind: 'welcome',
         runFolder: '/run',
@@ -225,6 +213,7 @@ export async function runSchedule(
       exited: exited.promise,
       kill(signal) {
         if (signal === 'SIGUSR1') return
+        if (signal === 'SIGCONT') return process.wakeUp()
         world.after(faults.killableIn(life), () => exit({ exitCode: null, signal: 'SIGKILL' }))
       },
     }

@@ -59,6 +59,8 @@ export interface Process {
   pause(): void
   /** As SIGCONT, once for each pause. clockLostMs: the machine was suspended, and its monotonic clock stood still for so long. */
   resume(clockLostMs?: number): void
+  /** As SIGCONT from somebody else: however often it was paused, it goes on. */
+  wakeUp(): void
 }
 
 export interface World {
@@ -151,13 +153,17 @@ export function createWorld(seed: number, onTrace: (line: string) => void = () =
       },
       resume(clockLostMs = 0) {
         lostMs += clockLostMs
-        if (--numHolds > 0) return
+        if (numHolds === 0 || --numHolds > 0) return
         const pause = numPauses
         for (const thread of ['main', 'io'] as const) {
           plan(random.below(wakeLagMs + 1), () => {
             if (pause === numPauses) wake(thread)
           })
         }
+      },
+      wakeUp() {
+        numHolds = Math.min(numHolds, 1)
+        process.resume()
       },
     }
     function wake(thread: Thread): void {
