@@ -66,6 +66,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             token,
             welcome: { kind: 'welcome', runFolder: folder, configHash, config, dataset: describeDataset(dataset) },
             startSeconds: Infinity, // a client comes when it likes
+            mayIdle: true,
             async batch(step) {
               const batch = await pipeline.batch(step)
               return { ...batch, telemetry: batchTelemetry(batch) }
@@ -122,7 +123,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
 
 /** A batch that cannot be made is the end of serving; what a client does wrong is the end of that client. */
 function isOurs(error: Error): boolean {
-  return !(error instanceof ImmiscibleError && error.code === 'PROTOCOL')
+  return !(error instanceof ImmiscibleError && ['PROTOCOL', 'WORKER_GONE'].includes(error.code))
 }
 
 /** Whole or not at all, for this user only: it holds the token. */

@@ -139,7 +139,9 @@ class Channel:
         if is_child:
             _die_with_parent()
         self._inbox: queue.SimpleQueue[Batch | Welcome | Reject | Stop | Exception] = queue.SimpleQueue()
-        self._progress: tuple[Phase, int, float] = ("starting", 0, time.monotonic())
+        # How long this process did not run: no time in which it could have made progress.
+        self._asleep_seconds = 0.0
+        self._progress: tuple[Phase, int, float] = ("starting", 0, self._awake_seconds())
         self._stop = threading.Event()
         self._is_broken = False
         self._max_waiting = _WAITING_COMMANDS
@@ -166,7 +168,10 @@ class Channel:
     def set_progress(self, phase: Phase, step: int) -> None:
         """What the heartbeats say from now on."""
         if (phase, step) != self._progress[:2]:
-            self._progress = (phase, step, time.monotonic())
+            self._progress = (phase, step, self._awake_seconds())
+
+    def _awake_seconds(self) -> float:
+        return time.monotonic() - self._asleep_seconds
 
     def set_lease(self, seconds: float) -> None:
         """How long the orchestrator may be silent from now on."""
@@ -255,7 +260,9 @@ class Channel:
             ready = dict(poller.poll(_POLL_MS))
             now = time.monotonic()
             # A process that was suspended itself has not listened, so that time does not count as silence.
-            heard_at += max(0.0, now - looked_at - 2 * _POLL_MS / 1000)
+            missed = max(0.0, now - looked_at - 2 * _POLL_MS / 1000)
+            heard_at += missed
+            self._asleep_seconds += missed
             looked_at = now
             if control in ready or data in ready:
                 heard_at = now
@@ -282,7 +289,8 @@ class Channel:
                 beat_at = now
                 phase, step, since = self._progress
                 # The main thread may have moved on since `now` was read.
-                _send(control, encode_message(Heartbeat(phase=phase, step=step, age_ms=max(0.0, now - since) * 1000)))
+                age_ms = max(0.0, now - self._asleep_seconds - since) * 1000
+                _send(control, encode_message(Heartbeat(phase=phase, step=step, age_ms=age_ms)))
 
     def _take_command(self, parts: list[bytes]) -> None:
         if self._is_broken:

@@ -5,5 +5,6 @@ import { hostileTypescript } from './hostile-typescript.ts'
 import { kills } from './kills.ts'
 import { lifeCycle } from './life-cycle.ts'
 import { port } from './port.ts'
+import { simulation } from './simulation.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle, access, hostileTypescript, port]
+export const CAMPAIGNS: readonly Campaign[] = [kills, lifeCycle, simulation, access, hostileTypescript, port]

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { capability, Context, curveKeyPair, Reply, Router, type Event } from 'zeromq'
-import { ConfigError, ImmiscibleError } from '../errors.ts'
+import { ConfigError, WorkerError } from '../errors.ts'
 import type { Listening } from './keys.ts'
 import type { Refusal } from './refusals.ts'
 
@@ -130,11 +130,9 @@ export async function openChannel(maxInFlight: number, { listen, onRefused = () 
           try {
             await sockets[socket].send([address, ...frames] as (string | Uint8Array)[])
           } catch (cause) {
-            throw new ImmiscibleError(
-              'PROTOCOL',
-              `could not send to worker ${address} on the ${socket} channel: ${(cause as Error).message}`,
-              { cause },
-            )
+            // No such peer, or a queue that nobody empties: it has gone, or its connection has. Another life may do better.
+            const message = `could not send to worker ${address} on the ${socket} channel: ${(cause as Error).message}`
+            throw new WorkerError('WORKER_GONE', message, '', { cause })
           }
         })
         lastSend[socket] = sent.catch(() => undefined)

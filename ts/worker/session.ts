@@ -1,15 +1,9 @@
 /** A conversation with one worker: handshake, batches out on credit, events in, three clocks. Whose process it is, is worker.ts's or nobody's. */
 import { timingSafeEqual } from 'node:crypto'
-import {
-  PROTOCOL_VERSION,
-  type BatchHeader,
-  type Command,
-  type TrainConfig,
-  type WorkerEvent,
-  type WorkerEventOf,
-} from '../../protocol/index.ts'
-import { ImmiscibleError } from '../errors.ts'
+import { PROTOCOL_VERSION, type BatchHeader, type Command, type WorkerEvent, type WorkerEventOf } from '../../protocol/index.ts'
+import { ImmiscibleError, WorkerError } from '../errors.ts'
 import type { Channel } from './channel.ts'
+import { createClocks } from './clocks.ts'
 import { decodeEvent, decodeHello, encodeBatch, encodeCommand, type WireTensor } from './codec.ts'
 import { MISMATCH, type Refusal } from './refusals.ts'
 import { systemTime, type Time } from './time.ts'
@@ -36,6 +30,8 @@ export interface SessionOptions {
   readonly onDelivered: (step: number, wireMs: number) => void
   /** A message of somebody else, or one that the protocol has not. */
   readonly onRefused?: (reason: Refusal, who: string) => void
+  /** The peer may wait as long as it likes with a batch in its hands: a training loop that is not ours to hurry. */
+  readonly mayIdle?: boolean
   /** Default: the system's. */
   readonly time?: Time
 }
@@ -57,9 +53,6 @@ export interface Session {
   close(): void
 }
 
-/** How many times worker.stepSeconds a phase may last. */
-const PATIENCE = { starting: 10, waiting: 1, compiling: 10, training: 1, validating: 10, sampling: 10, saving: 10, ending: 10 } as const
-
 const WRONG_TOKEN = 'token: not the one this run gave out'
 
 /** Events that nobody asked for (warning, saved, sampled ...) between two steps. */
@@ -73,7 +66,8 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
   const { channel, runId, generation, token, welcome, onRefused = () => undefined, time = systemTime } = options
   const { config } = welcome
   const address = `${runId}.${generation}.0`
-  const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds }, time)
+  const watchMs = Math.min(1000, config.worker.leaseSeconds * 250)
+  const clocks = createClocks({ ...config.worker, startSeconds: options.startSeconds }, watchMs, time)
   let isAdmitted = false
   let isAttached = false
   let hasWrongAttach = false
@@ -86,6 +80,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
   let nextDone = 0
   let unasked = 0
   let isFeeding = false
+  let fedAt = 0
   let hasHeldOut = false
   let isClosed = false
   /** Nothing more is heard from this peer. */
@@ -149,7 +144,7 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
         takeBack(event)
         break
       case 'heartbeat':
-        clocks.progress(event.phase, event.ageMs)
+        clocks.progress(event.phase, event.phase === 'waiting' ? waitedMs(event.ageMs) : event.ageMs)
         return
       case 'stepDone':
         if (sentAt.has(event.step)) throw new ImmiscibleError('PROTOCOL', `step ${event.step}: expected its credit first, got stepDone`)
@@ -166,6 +161,11 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     }
     options.onEvent(event)
     feed()
+  }
+
+  /** How long the worker has waited for something that was sent to it, and so is lost. */
+  function waitedMs(ageMs: number): number {
+    return isFeeding || options.mayIdle ? 0 : Math.min(ageMs, time.now() - fedAt)
   }
 
   function takeBack({ step, heldMs }: WorkerEventOf<'credit'>): void {
@@ -207,11 +207,11 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     sent.then(
       () => {
         isFeeding = false
+        fedAt = time.now()
         feed()
       },
       // The end of this session, so nothing more is sent. A peer that is gone has ended or is ending: its exit is the better message, so it goes first.
-      (error: Error) =>
-        error instanceof ImmiscibleError && error.code === 'PROTOCOL' ? time.after(1000, () => broken(error)) : broken(error),
+      (error: Error) => (error instanceof WorkerError ? time.after(1000, () => broken(error)) : broken(error)),
     )
   }
 
@@ -237,8 +237,9 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
     return channel.send('data', address, encodeBatch(runId, generation, header, tensors))
   }
 
-  const endWatch = time.every(Math.min(1000, config.worker.leaseSeconds * 250), () => {
-    if (isAdmitted) tell({ kind: 'ping' })
+  const endWatch = time.every(watchMs, () => {
+    // A stop that was lost with its connection must not be waited for.
+    if (isAdmitted) tell({ kind: isStopping ? 'stop' : 'ping' })
     const late = clocks.late()
     if (!late) return
     endWatch()
@@ -260,43 +261,4 @@ export function openSession(options: SessionOptions, { broken, refused, late: on
 function isSameToken(got: string, expected: string): boolean {
   const [a, b] = [Buffer.from(got), Buffer.from(expected)]
   return a.byteLength === b.byteLength && timingSafeEqual(a, b)
-}
-
-/** Start, link and progress, all by the monotonic clock. The fourth way to end, the process's exit, needs none. */
-function createClocks(
-  { startSeconds, leaseSeconds, stepSeconds }: TrainConfig['worker'],
-  time: Time,
-): {
-  heard(): void
-  ready(): void
-  progress(phase: WorkerEventOf<'heartbeat'>['phase'], ageMs: number): void
-  /** What is overdue, in words. */
-  late(): string | undefined
-} {
-  const start = time.now()
-  let lastHeard: number | undefined
-  let isReady = false
-  let stuck: string | undefined
-  return {
-    heard() {
-      lastHeard = time.now()
-    },
-    ready() {
-      isReady = true
-    },
-    progress(phase, ageMs) {
-      const limitMs = stepSeconds * 1000 * PATIENCE[phase]
-      stuck =
-        ageMs > limitMs && phase !== 'waiting'
-          ? `the worker made no progress for ${Math.round(ageMs / 1000)} s while ${phase} (worker.stepSeconds)`
-          : undefined
-    },
-    late() {
-      const now = time.now()
-      if (!isReady && now - start > startSeconds * 1000) return `the worker was not ready within ${startSeconds} s (worker.startSeconds)`
-      if (lastHeard !== undefined && now - lastHeard > leaseSeconds * 1000)
-        return `the worker was silent for ${leaseSeconds} s (worker.leaseSeconds)`
-      return stuck
-    },
-  }
 }

@@ -22,7 +22,9 @@ export interface WorkerLife {
 }
 
 const STACK_DUMP_MS = 500
+/** Of a worker that failed; one that ended well has said so, and is waited for as long as for any message. */
 const LAST_WORDS_MS = 500
+const POLL_MS = 50
 const LOG_LINES_SHOWN = 8
 const LOG_LINE_SHOWN = 500
 /** A log may be larger than memory. */
@@ -46,6 +48,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   let lastWords: WorkerEventOf<'stopped'> | undefined
   /** The first reason is the one reported. */
   let failure: Error | undefined
+  const isExplained = (): boolean => lastWords !== undefined || failure !== undefined
 
   const session = openSession(
     {
@@ -77,7 +80,8 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
 
   const ended = child.exited.then(async ({ exitCode, signal, failure: why }) => {
     // An exit and the message before it come by different ways: what the worker said last may still be in the socket.
-    if (exitCode !== null && !lastWords && !failure) await time.sleep(LAST_WORDS_MS)
+    const patienceMs = exitCode === null ? 0 : exitCode === 0 ? welcome.config.worker.leaseSeconds * 1000 : LAST_WORDS_MS
+    for (let waited = 0; waited < patienceMs && !isExplained(); waited += POLL_MS) await time.sleep(POLL_MS)
     session.close()
     if (exitCode === 0 && lastWords) return lastWords
     if (failure) throw failure

@@ -55,9 +55,10 @@ function checkEnd(config: TrainConfig, { entries, checkpoints, isOver, numLeftAl
   if (failed) {
     const { code, message } = failed
     if (code === 'UNTYPED') broken.push(`an error without a type: ${message}`)
-    const [, times, step] = /failed (\d+) times in a row without getting past step (\d+)/.exec(message) ?? []
-    if (times !== undefined) broken.push(...checkLoop(config, entries, Number(times), Number(step)))
-    else if (!wasStopped && !faults.some(mayFail)) broken.push(`failed for nothing that happened to it: ${code}: ${message}`)
+    const [, , times = '1', step] =
+      /worker failed( (\d+) times in a row)? (?:and did not get ready|without getting past step (\d+))/.exec(message) ?? []
+    if (message.includes('worker.maxRestarts is')) broken.push(...checkLoop(config, entries, Number(times), step))
+    else if (!faults.some(mayFail)) broken.push(`failed for nothing that happened to it: ${code}: ${message}`)
   }
   return broken
 }
@@ -68,15 +69,21 @@ function mayFail(fault: Fault): boolean {
 }
 
 /** Given up as often as the config says, at the step that the ledger says. */
-function checkLoop({ worker }: TrainConfig, entries: readonly Entry[], times: number, step: number): string[] {
+function checkLoop({ worker }: TrainConfig, entries: readonly Entry[], times: number, step: string | undefined): string[] {
   const since = entries.findLastIndex(({ kind }) => kind === 'started')
   const lives = of(entries.slice(since), 'gone')
+  // The step that a life had been given or waited for when it went: the first that nobody had heard done.
+  const triedBy = (life: Of<'gone'>): number => {
+    const before = entries.slice(0, entries.indexOf(life))
+    const ready = of(before, 'heardReady').find(({ generation }) => generation === life.generation)
+    return ready ? ready.step + of(before, 'heardDone').filter(({ generation }) => generation === life.generation).length : 0
+  }
+  const furthest = Math.max(...lives.map(triedBy))
   const last = lives.slice(-worker.maxRestarts - 1)
-  const furthest = Math.max(...lives.map((life) => life.step ?? -1), 0)
-  const isInLoop = last.length === worker.maxRestarts + 1 && last.slice(1).every((life) => (life.step ?? -1) <= (last[0].step ?? furthest))
+  const isInLoop = last.length === worker.maxRestarts + 1 && last.slice(1).every((life) => triedBy(life) <= furthest)
   const broken: string[] = []
   if (times !== worker.maxRestarts + 1 || !isInLoop) broken.push(`gave up after ${times} lives, ${worker.maxRestarts} restarts allowed`)
-  if (step !== furthest) broken.push(`gave up at step ${step}, the furthest heard of is ${furthest}`)
+  if (step !== undefined && Number(step) !== furthest) broken.push(`gave up at step ${step}, the furthest tried is ${furthest}`)
   return broken
 }
 
@@ -132,11 +139,11 @@ function checkCommits({ entries, checkpoints }: History, states: readonly string
     if (entry.kind === 'fault' && parse(entry).kind === 'damage') isDamaged = true
     if (entry.kind === 'loaded') {
       newestLife = Math.max(newestLife, entry.generation)
-      if (entry.step < newestCommit && !isDamaged)
+      if (entry.generation === newestLife && entry.step < newestCommit && !isDamaged)
         broken.push(`life ${entry.generation} began at ${entry.step}, ${newestCommit} was committed`)
     }
-    if (entry.kind !== 'committed') continue
-    newestCommit = Math.max(newestCommit, entry.step)
+    if (entry.kind === 'committed') newestCommit = Math.max(newestCommit, entry.step)
+    if (entry.kind !== 'visible') continue
     if (entry.generation < newestLife)
       broken.push(`zombie: life ${entry.generation} committed step ${entry.step} beside life ${newestLife}`)
     if (entry.state !== states[entry.step]) broken.push(`life ${entry.generation} committed another state of step ${entry.step}`)
@@ -152,30 +159,25 @@ function checkCommits({ entries, checkpoints }: History, states: readonly string
 function checkAlarms({ entries }: History): string[] {
   const harms = of(entries, 'fault').flatMap((entry) => {
     const fault = parse(entry)
-    return isHarmless(fault) ? [] : [{ from: entry.at, to: entry.at + ('ms' in fault ? fault.ms : 0) }]
+    if (isUnfelt(fault)) return []
+    return [{ from: entry.at, to: entry.at + ('ms' in fault ? fault.ms : 0), isHarmless: isShort(fault) }]
   })
   return of(entries, 'gone').flatMap(({ generation, at, message }) => {
     const since = of(entries, 'starting').find((entry) => entry.generation === generation)?.at ?? at
-    const isJustified = harms.some(({ from, to }) => from <= at && to >= since)
+    const inLife = harms.filter(({ from, to }) => from <= at && to >= since)
+    // Two short silences may make a long one.
+    const isJustified = inLife.some(({ isHarmless }) => !isHarmless) || inLife.length > 1
     return isJustified ? [] : [`life ${generation} was ended for nothing: ${message.split('\n')[0]}`]
   })
 }
 
-function isHarmless(fault: Fault): boolean {
-  switch (fault.kind) {
-    case 'wallJump':
-    case 'pauseAll':
-    case 'suspend':
-    case 'damage':
-    case 'slowBatches':
-      return true
-    case 'clog':
-    case 'pause':
-    case 'orchestratorPause':
-      return fault.ms < 1000 * LEASE_SECONDS - 700
-    default:
-      return false
-  }
+function isUnfelt({ kind }: Fault): boolean {
+  return ['wallJump', 'pauseAll', 'suspend', 'damage', 'slowBatches'].includes(kind)
+}
+
+/** A silence that the lease forgives. */
+function isShort(fault: Fault): boolean {
+  return ['clog', 'pause', 'orchestratorPause'].includes(fault.kind) && 'ms' in fault && fault.ms < 1000 * LEASE_SECONDS - 700
 }
 
 const of = <K extends Entry['kind']>(entries: readonly Entry[], kind: K): Of<K>[] =>

@@ -1,6 +1,7 @@
 /** The worker's checkpoints, operation by operation as py/immiscible_worker/checkpoint.py and files.py do them. */
 import { DiskError, type Disk } from './disk.ts'
 import type { LeftCheckpoint } from './ledger.ts'
+import { WorkerFault } from './wire.ts'
 
 /** Between two operations time passes, and anything may happen. */
 export type Point = (name: string, ms: number) => Promise<void>
@@ -14,6 +15,10 @@ export interface CheckpointPlants {
   readonly syncsNothing?: boolean
   /** Looks at no generation before it commits. */
   readonly isUnfenced?: boolean
+  /** At its start removes what is half-written, whoever writes it. */
+  readonly sweepsAll?: boolean
+  /** Moves aside whatever has the name, also what a successor wrote meanwhile. */
+  readonly movesAny?: boolean
 }
 
 export interface Checkpoint {
@@ -26,11 +31,15 @@ export interface CheckpointOptions extends CheckpointPlants {
   readonly point: Point
   readonly generation: number
   readonly totalLimit: number
+  /** It has its name: whoever looks now finds it. */
+  readonly onVisible: (checkpoint: Checkpoint) => void
+  /** A power cut does not take it away any more. */
   readonly onCommitted: (checkpoint: Checkpoint) => void
   readonly warn: (message: string) => void
 }
 
 const TEMPORARY = '.tmp-'
+const ASIDE = '.tmp-old-'
 const MANIFEST = 'manifest.json'
 const FILES = ['network', 'scalars']
 const WRITE_MS = 12
@@ -38,17 +47,30 @@ const QUICK_MS = 3
 
 export const nameOf = (step: number): string => `step-${String(step).padStart(12, '0')}`
 
-export function createCheckpoints({ disk, point, generation, totalLimit, onCommitted, warn, ...plants }: CheckpointOptions): {
+export interface Checkpoints {
   save(checkpoint: Checkpoint): Promise<void>
   loadNewest(): Promise<Checkpoint | undefined>
-} {
+  /** Throws where the orchestrator has given out a later generation. */
+  checkGeneration(): void
+}
+
+export function createCheckpoints({
+  disk,
+  point,
+  generation,
+  totalLimit,
+  onVisible,
+  onCommitted,
+  warn,
+  ...plants
+}: CheckpointOptions): Checkpoints {
   async function save({ step, state }: Checkpoint): Promise<void> {
     const target = nameOf(step)
     await point('save', QUICK_MS)
-    if (disk.exists(target)) {
-      const there = readVerified(disk, target)
-      if (there?.state === state) return
-      if (!there) warn(`checkpoint ${target} is replaced`)
+    const isThere = disk.exists(target)
+    if (isThere) {
+      if (readVerified(disk, target)?.state === state) return
+      warn(`checkpoint ${target} is replaced`)
     }
     if (plants.retainsFirst) await retain(target, totalLimit - 1)
     const temporary = plants.isTorn ? target : `${TEMPORARY}${generation}-${step}`
@@ -57,12 +79,16 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
       disk.makeFolder(temporary)
       await point('save.folder', QUICK_MS)
       await write(temporary, { step, state })
-      if (!plants.isTorn) await replaceFolder(temporary, target)
+      checkGeneration()
+      await point('save.fenced', QUICK_MS)
+      if (plants.isTorn) {
+        onVisible({ step, state })
+        onCommitted({ step, state })
+      } else await replaceFolder(temporary, target, { step, state }, isThere)
     } catch (error) {
       if (disk.exists(temporary)) await removeTree(temporary).catch(() => undefined)
       throw error
     }
-    onCommitted({ step, state })
     if (!plants.retainsFirst) await retain(target, totalLimit)
   }
 
@@ -79,15 +105,27 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
     await point('save.syncFolder', QUICK_MS)
   }
 
-  async function replaceFolder(temporary: string, target: string): Promise<void> {
-    const aside = `${TEMPORARY}old-${target}`
+  async function replaceFolder(temporary: string, target: string, checkpoint: Checkpoint, isThere: boolean): Promise<void> {
+    const aside = `${ASIDE}${target}`
     await removeTree(aside)
-    if (disk.exists(target)) disk.rename(target, aside)
+    // One that was not there is a successor's, and is never moved: the rename fails.
+    if ((isThere || plants.movesAny) && disk.exists(target)) disk.rename(target, aside)
     await point('save.rename', QUICK_MS)
-    disk.rename(temporary, target)
+    try {
+      disk.rename(temporary, target)
+    } catch (error) {
+      moveBack(aside, target)
+      throw error
+    }
+    onVisible(checkpoint)
     await point('save.syncNames', QUICK_MS)
     if (!plants.syncsNothing) disk.syncNames()
-    await removeTree(aside)
+    onCommitted(checkpoint)
+    await removeTree(aside).catch(() => undefined)
+  }
+
+  function moveBack(aside: string, target: string): void {
+    if (disk.exists(aside) && !disk.exists(target)) disk.rename(aside, target)
   }
 
   async function removeTree(folder: string): Promise<void> {
@@ -105,34 +143,48 @@ export function createCheckpoints({ disk, point, generation, totalLimit, onCommi
       .toReversed()
       .filter((name) => name === written || readVerified(disk, name))
     try {
-      for (const name of verified.slice(limit)) {
-        if (name === written) continue
-        const doomed = `${TEMPORARY}old-${name}`
-        disk.rename(name, doomed)
+      const doomed = verified.slice(limit).filter((name) => name !== written)
+      for (const name of doomed) {
+        disk.rename(name, `${ASIDE}${name}`)
         await point('retain.rename', QUICK_MS)
-        await removeTree(doomed)
       }
+      if (doomed.length > 0) disk.syncNames()
+      for (const name of doomed) await removeTree(`${ASIDE}${name}`)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
       warn(`an old checkpoint could not be removed: ${error.message}`)
     }
   }
 
+  /** A worker that wakes when its successor writes must leave that alone. */
+  function isSuccessors(name: string): boolean {
+    return !plants.sweepsAll && Number(/^\.tmp-(\d+)-/.exec(name)?.[1] ?? 0) > generation
+  }
+
   async function loadNewest(): Promise<Checkpoint | undefined> {
-    for (const name of disk.names().filter((each) => each.startsWith(TEMPORARY))) {
+    for (const name of disk.names().filter((each) => each.startsWith(TEMPORARY) && !isSuccessors(each))) {
       await point('load.sweep', QUICK_MS)
-      await removeTree(name).catch(() => undefined)
+      if (name.startsWith(ASIDE) && !disk.exists(name.slice(ASIDE.length))) moveBack(name, name.slice(ASIDE.length))
+      else await removeTree(name).catch(() => undefined)
     }
     for (const name of folders(disk).toReversed()) {
       await point('load', QUICK_MS)
       const found = plants.isTorn ? readTrusted(disk, name) : readVerified(disk, name)
-      if (found) return found
+      if (found) {
+        disk.syncNames()
+        return found
+      }
       warn(`checkpoint ${name} is skipped`)
     }
     return undefined
   }
 
-  return { save, loadNewest }
+  function checkGeneration(): void {
+    const latest = disk.nextGeneration - 1
+    if (latest > generation && !plants.isUnfenced) throw new WorkerFault('SUPERSEDED', `generation ${latest} has begun`, 1)
+  }
+
+  return { save, loadNewest, checkGeneration }
 }
 
 /** Finished-looking ones, lowest step first. */

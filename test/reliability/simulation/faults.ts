@@ -139,11 +139,10 @@ export function createFaults(plan: Plan, machine: Machine): Faults {
     }
   }
 
-  function pause(processes: readonly Process[], ms: number, hasLostTime = false): void {
-    const awake = processes.filter(({ isPaused }) => !isPaused)
-    for (const process of awake) process.pause()
+  function pause(processes: readonly Process[], ms: number, isSuspend = false): void {
+    for (const process of processes) process.pause()
     world.after(ms, () => {
-      for (const process of awake) process.resume(hasLostTime)
+      for (const process of processes) process.resume(isSuspend ? ms : 0)
     })
   }
 
@@ -171,6 +170,7 @@ export function createFaults(plan: Plan, machine: Machine): Faults {
     async pass(life, name, ms) {
       if (hung.has(life)) return NEVER
       numPassed++
+      world.trace(`life ${life.generation} at ${name}`)
       for (const { fault } of plan.faults.filter(({ atPoint }) => atPoint === numPassed)) strike(fault)
       if (name === 'train') poison(life)
       if (name === 'import' && startMs > 0) {

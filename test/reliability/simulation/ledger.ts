@@ -17,6 +17,7 @@ interface Entries {
   gone: Life & { readonly step: number | null; readonly message: string }
   sent: Step & { readonly split: string }
   credited: Step
+  heardReady: Step
   heardDone: Step
   stopAsked: object
   finished: { readonly step: number; readonly state: string; readonly checkpoint: string }
@@ -25,6 +26,8 @@ interface Entries {
   loaded: Step & { readonly state: string }
   heldOut: Life & { readonly count: number }
   applied: Step & { readonly batch: string; readonly state: string }
+  /** A checkpoint has its name; and then, it survives a power cut. */
+  visible: Step & { readonly state: string }
   committed: Step & { readonly state: string }
   exited: Life & { readonly how: string }
 }

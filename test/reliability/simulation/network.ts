@@ -1,5 +1,5 @@
 /** The two sockets over virtual connections: what ZeroMQ promises and no more, and on demand less. */
-import { ImmiscibleError } from '../../../ts/errors.ts'
+import { WorkerError } from '../../../ts/errors.ts'
 import type { Channel } from '../../../ts/worker/channel.ts'
 import { kindOf } from './wire.ts'
 import type { Process, World } from './world.ts'
@@ -147,7 +147,7 @@ export function createNetwork(world: World, { interfere, onSent, onArrived }: Ne
         async send(name, address, frames) {
           if (!owner.isAlive) return
           const link = linkTo(name, address)
-          if (!link) throw new ImmiscibleError('PROTOCOL', `could not send to worker ${address} on the ${name} channel: no such peer`)
+          if (!link) throw new WorkerError('WORKER_GONE', `could not send to worker ${address} on the ${name} channel: no such peer`)
           onSent(address, frames)
           fly(link, link.down, frames, () => link.owner.receive(0, () => link.receive(frames)))
         },

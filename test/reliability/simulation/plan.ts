@@ -45,6 +45,8 @@ export interface Plan {
   readonly config: Partial<TrainConfigInput>
   /** Zombies find the way to the new orchestrator: an endpoint that stays, as a TCP port would. */
   readonly isEndpointFixed: boolean
+  /** As on Linux: the kernel kills a worker with its orchestrator. Elsewhere the worker has to notice. */
+  readonly hasDeathSignal: boolean
   readonly faults: readonly PlannedFault[]
 }
 
@@ -84,7 +86,7 @@ export function drawPlan(seed: number): Plan {
       atPoint: isAtPoint ? random.between(1, 20 + 12 * maxTrainSteps) : null,
     }
   })
-  return { config, isEndpointFixed: random.chance(0.5), faults }
+  return { config, isEndpointFixed: random.chance(0.5), hasDeathSignal: random.chance(0.3), faults }
 }
 
 function drawFault(random: Random, isHostile: boolean, maxTrainSteps: number): Fault {

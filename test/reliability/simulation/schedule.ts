@@ -3,28 +3,25 @@ import type { TrainConfig } from '../../../protocol/index.ts'
 import { ImmiscibleError } from '../../../ts/errors.ts'
 import type { Exit, Launched } from '../../../ts/process.ts'
 import { decodeEvent } from '../../../ts/worker/codec.ts'
-import type { Time } from '../../../ts/worker/time.ts'
 import { superviseWorker, type Supervisor } from '../../../ts/worker/supervisor.ts'
 import { testConfig } from '../../fixture/config.ts'
 import { listCheckpoints } from './checkpoint-model.ts'
-import { createDisk } from './disk.ts'
+import { createDisk, type Disk } from './disk.ts'
 import { createFaults, type Machine, type Victim } from './faults.ts'
 import type { Entry, History, Note } from './ledger.ts'
 import { createNetwork, type Network } from './network.ts'
 import { drawPlan, type Plan } from './plan.ts'
 import { kindOf, makeBatch, stepOf } from './wire.ts'
 import { startWorkerModel, type WorkerPlants } from './worker-model.ts'
-import { createWorld, type Process, type World } from './world.ts'
+import { createWorld, type Process } from './world.ts'
 
 /** Faults of the system itself, which the checker must find. */
 export interface Plants extends WorkerPlants {
   /** Another config than the one that the run has. */
   readonly orchestratorConfig?: (config: TrainConfig) => TrainConfig
-  readonly generationOf?: (taken: number) => number
-  readonly timeOf?: (process: Process, world: World) => Time
+  /** numTaken: of this orchestrator. */
+  readonly takeGeneration?: (disk: Disk, numTaken: number) => number
   readonly batchStep?: (step: number, numAsked: number) => number
-  /** Commands that never leave the orchestrator. */
-  readonly swallows?: (kind: string, number: number) => boolean
 }
 
 export interface Run {
@@ -42,11 +39,11 @@ const CONFIG_HASH = 'hash'
 /** No schedule needs as long: who is not done by then hangs. */
 const LIMIT_MS = 3 * 3_600_000
 /** What is still asleep or on its way when the run is over. */
-const AFTERWARDS_MS = 60_000
+const AFTERWARDS_MS = 700_000
 
 export async function runSchedule(
   seed: number,
-  { plants = {}, plan = drawPlan(seed), onTrace }: { plants?: Plants; plan?: Plan; onTrace?: (line: string) => void } = {},
+  { plants = {}, plan = drawPlan(seed), onTrace }: { readonly plants?: Plants; plan?: Plan; onTrace?: (line: string) => void } = {},
 ): Promise<Run> {
   const world = createWorld(seed, onTrace)
   const config = testConfig(plan.config)
@@ -96,7 +93,16 @@ export async function runSchedule(
     if (!orchestrator?.process.isAlive) return
     orchestrator.process.kill()
     note({ kind: 'crashed' })
-    for (const { process, model } of lives) if (process.isAlive) world.after(world.random.between(0, 5), () => model.endStdin())
+    orphan()
+  }
+
+  /** What the end of the orchestrator's process does to its children. */
+  function orphan(): void {
+    for (const { process, model, exit } of lives) {
+      if (!process.isAlive) continue
+      const notice = plan.hasDeathSignal ? (): void => exit({ exitCode: null, signal: 'SIGKILL' }) : model.endStdin
+      world.after(world.random.between(0, 5), notice)
+    }
   }
 
   function startOrchestrator(): void {
@@ -105,26 +111,16 @@ export async function runSchedule(
     const endpoint = plan.isEndpointFixed ? 'fixed' : `endpoint ${numStarted}`
     numStarted++
     note({ kind: 'started' })
-    const time = plants.timeOf?.(process, world) ?? process.time
-    const open = network.open(endpoint, process)
-    const counts = new Map<string, number>()
-    const channel: typeof open = {
-      ...open,
-      send(socket, address, frames) {
-        const kind = kindOf(frames)
-        counts.set(kind, (counts.get(kind) ?? 0) + 1)
-        return plants.swallows?.(kind, counts.get(kind) ?? 0) ? Promise.resolve() : open.send(socket, address, frames)
-      },
-    }
+    const channel = network.open(endpoint, process)
+    let numTaken = 0
     const supervisor = superviseWorker({
       channel,
-      time,
+      time: process.time,
       launch: async (_command, _args, options) => launchModel(process, options?.env ?? {}),
       python: { path: 'python', env: {} },
       runId: RUN_ID,
       token: TOKEN,
-      describeBatch: (step) => `batch ${step}`,
-      takeGeneration: () => plants.generationOf?.(disk.nextGeneration++) ?? disk.nextGeneration++,
+      takeGeneration: () => plants.takeGeneration?.(disk, numTaken++) ?? disk.nextGeneration++,
       welcome: {
         kind: 'welcome',
         runFolder: '/run',
@@ -133,6 +129,7 @@ export async function runSchedule(
         dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 },
       },
       workerLog: '/nowhere/worker.log',
+      describeBatch: (step) => `batch ${step}`,
       async batch(step) {
         await process.sleep(world.random.between(0, 30) + faults.batchDelay())
         if (faults.takeBatchFailure()) throw new ImmiscibleError('PIPELINE', 'a preparing thread failed')
@@ -145,6 +142,7 @@ export async function runSchedule(
         }
       },
       onEvent(event) {
+        if (event.kind === 'ready') note({ kind: 'heardReady', generation: lastGeneration(), step: event.step })
         if (event.kind === 'stepDone') note({ kind: 'heardDone', generation: lastGeneration(), step: event.step })
       },
       onDelivered: () => undefined,
@@ -172,7 +170,7 @@ export async function runSchedule(
     // The process ends by itself: its children are killed or read the end of their stdin.
     process.after(1, () => {
       process.kill()
-      for (const life of lives) if (life.process.isAlive) world.after(1, () => life.model.endStdin())
+      orphan()
     })
   }
 
@@ -215,6 +213,7 @@ export async function runSchedule(
       exited: exited.promise,
       kill(signal) {
         if (signal === 'SIGUSR1') return
+        if (signal === 'SIGCONT') return process.wakeUp()
         world.after(faults.killableIn(life), () => exit({ exitCode: null, signal: 'SIGKILL' }))
       },
     }
@@ -232,7 +231,8 @@ export async function runSchedule(
     history: {
       entries,
       checkpoints: listCheckpoints(disk),
-      numLeftAlive: lives.filter(({ process }) => process.isAlive).length,
+      // Where nobody kills it, nothing can end a process that hangs with Python's lock held.
+      numLeftAlive: lives.filter(({ process, model }) => process.isAlive && (plan.hasDeathSignal || !model.isMute())).length,
       isOver: hasEnded,
     },
     digest: world.digest(),

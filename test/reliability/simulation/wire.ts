@@ -116,6 +116,6 @@ function unpack(frame: Uint8Array): unknown {
   }
 }
 
-function expectEqual(field: string, expected: unknown, got: unknown, code = 'PROTOCOL'): void {
+function expectEqual(field: string, expected: string | number, got: string | number, code = 'PROTOCOL'): void {
   if (expected !== got) throw new WorkerFault(code, `[immiscible] [worker:codec] ${field}: expected ${expected}, got ${got}`, 70)
 }

@@ -1,10 +1,11 @@
-/** The worker as a state machine in TypeScript, message by message as py/immiscible_worker/{channel,worker,held_out}.py: conformance.test.ts compares the two. */
-import { PROTOCOL_VERSION, type Command, type TrainConfig, type WorkerEvent, type WorkerEventOf } from '../../../protocol/index.ts'
-import { createCheckpoints, nameOf, type Checkpoint, type CheckpointPlants, type Point } from './checkpoint-model.ts'
+/** The worker's main thread, message by message as py/immiscible_worker/{worker,held_out}.py: conformance.test.ts compares the two. */
+import { PROTOCOL_VERSION, type Command, type TrainConfig, type WorkerEventOf } from '../../../protocol/index.ts'
+import { createIoThread, type WorkerEnvironment } from './channel-model.ts'
+import { createCheckpoints, nameOf, type Checkpoint, type CheckpointPlants, type Checkpoints, type Point } from './checkpoint-model.ts'
 import { DiskError, type Disk } from './disk.ts'
 import type { Note } from './ledger.ts'
-import type { Dealer, Network } from './network.ts'
-import { checkContract, decodeBatch, decodeCommand, encodeEvent, FIRST_STATE, nextState, WorkerFault, type ReceivedBatch } from './wire.ts'
+import type { Network } from './network.ts'
+import { checkContract, FIRST_STATE, nextState, WorkerFault } from './wire.ts'
 import type { Process } from './world.ts'
 
 export interface WorkerPlants extends CheckpointPlants {
@@ -12,15 +13,6 @@ export interface WorkerPlants extends CheckpointPlants {
   readonly takesAnyStep?: boolean
   /** Goes on at the checkpoint's step with the weights of a new run. */
   readonly forgetsState?: boolean
-}
-
-export interface WorkerEnvironment {
-  readonly endpoint: string
-  readonly token: string
-  readonly runId: string
-  readonly generation: number
-  readonly configHash: string
-  readonly leaseSeconds: number
 }
 
 export interface WorkerHost {
@@ -39,16 +31,10 @@ export interface WorkerModel {
   endStdin(): void
   /** The I/O thread gets nowhere any more, as when another one holds Python's lock. */
   mute(): void
+  isMute(): boolean
   /** Updates applied. */
   step(): number
 }
-
-type Phase = WorkerEventOf<'heartbeat'>['phase']
-type Item = ReceivedBatch | Exclude<Command, { kind: 'ping' }> | WorkerFault
-
-const HEARTBEAT_MS = 1000
-const POLL_MS = 500
-const LAST_WORDS_MS = 2000
 
 const FINGERPRINT = { python: '', torch: '', diffusers: '', device: 'cpu', cpuCapability: '', numThreads: 1, platform: '' }
 
@@ -69,6 +55,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       point,
       generation,
       totalLimit: config.checkpoint.totalLimit,
+      onVisible: (checkpoint) => note({ kind: 'visible', generation, ...checkpoint }),
       onCommitted: (checkpoint) => note({ kind: 'committed', generation, ...checkpoint }),
       warn: () => undefined,
     })
@@ -97,7 +84,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       if (config.validation.numImages > 0 && step % config.validation.everySteps === 0) await validate(config)
       if (config.sampling.everySteps > 0 && step % config.sampling.everySteps === 0) await writeSamples()
     }
-    await finish(config, saved, save)
+    await finish(config, checkpoints, saved, save)
     return 0
   }
 
@@ -175,7 +162,12 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
     else channel.say({ kind: 'sampled', step, path: `samples/${nameOf(step)}.png`, durationMs: 0 })
   }
 
-  async function finish(config: TrainConfig, saved: Checkpoint | undefined, save: () => Promise<Checkpoint>): Promise<void> {
+  async function finish(
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    saved: Checkpoint | undefined,
+    save: () => Promise<Checkpoint>,
+  ): Promise<void> {
     let last: Checkpoint
     try {
       last = saved?.step === step ? saved : await save()
@@ -187,6 +179,7 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
       if (config.validation.numImages > 0) await validate(config)
       await writeSamples()
     }
+    checkpoints.checkGeneration()
     channel.setProgress('ending', step)
     await point('pipeline', 40)
     if (host.disk.isFull) throw new WorkerFault('PIPELINE_FAILED', 'the pipeline could not be written', 1)
@@ -218,95 +211,5 @@ export function startWorkerModel(environment: WorkerEnvironment, host: WorkerHos
     pid: generation + 1000,
   })
   void process.sleep(1).then(run)
-  return { endStdin: channel.endStdin, mute: channel.mute, step: () => step }
-}
-
-/** channel.py's thread: speaks, listens, and ends an orphan. */
-function createIoThread({ endpoint, runId, generation, token, leaseSeconds }: WorkerEnvironment, host: WorkerHost) {
-  const { process, network, exit } = host
-  const { time } = process
-  const address = `${runId}.${generation}.0`
-  const inbox: Item[] = []
-  let wake: (() => void) | undefined
-  let progress: { phase: Phase; step: number; since: number } = { phase: 'starting', step: 0, since: time.now() }
-  let leaseMs = leaseSeconds * 1000
-  let heardAt = time.now()
-  let lookedAt = heardAt
-  let beatAt = -Infinity
-  let isStopping = false
-  let isAtEnd = false
-  let isMute = false
-
-  function put(item: Item): void {
-    inbox.push(item)
-    process.after(0, () => wake?.())
-  }
-
-  function turn(hasHeard: boolean, take?: () => void): void {
-    if (isMute) return
-    const now = time.now()
-    // A process that was suspended itself has not listened, so that time does not count as silence.
-    heardAt += Math.max(0, now - lookedAt - 2 * POLL_MS)
-    lookedAt = now
-    if (hasHeard) heardAt = now
-    try {
-      take?.()
-    } catch (error) {
-      put(error as WorkerFault)
-    }
-    if (isAtEnd || now - heardAt > leaseMs) return exit(75)
-    if (now - beatAt >= HEARTBEAT_MS) {
-      beatAt = now
-      const { phase, step, since } = progress
-      control.send(encodeEvent({ kind: 'heartbeat', phase, step, ageMs: Math.max(0, now - since) }))
-    }
-  }
-
-  function takeCommand(frames: readonly Uint8Array[]): void {
-    const command = decodeCommand(frames)
-    if (command.kind === 'ping') return
-    if (command.kind === 'stop') isStopping = true
-    put(command)
-  }
-
-  function takeBatch(frames: readonly Uint8Array[]): void {
-    const batch = decodeBatch(frames, runId, generation)
-    if (batch) put(batch)
-  }
-
-  const control: Dealer = network.connect(endpoint, 'control', address, process, (frames) => turn(true, () => takeCommand(frames)))
-  const data = network.connect(endpoint, 'data', address, process, (frames) => turn(true, () => takeBatch(frames)))
-  data.send(encodeEvent({ kind: 'attach', token }))
-  const poll = (): void => {
-    turn(false)
-    process.after(POLL_MS, poll, 'io')
-  }
-  process.after(POLL_MS, poll, 'io')
-
-  return {
-    say(event: WorkerEvent): void {
-      if (!isMute) control.send(encodeEvent(event))
-    },
-    setProgress(phase: Phase, step: number): void {
-      if (phase !== progress.phase || step !== progress.step) progress = { phase, step, since: time.now() }
-    },
-    setLease(seconds: number): void {
-      leaseMs = seconds * 1000
-    },
-    isStopping: () => isStopping,
-    async receive(): Promise<ReceivedBatch | Exclude<Command, { kind: 'ping' }>> {
-      while (inbox.length === 0) await new Promise<void>((resolve) => (wake = resolve))
-      const item = inbox.shift() as Item
-      if (item instanceof WorkerFault) throw item
-      return item
-    },
-    close: () => control.flush(LAST_WORDS_MS),
-    endStdin(): void {
-      isAtEnd = true
-      process.receive(0, () => turn(false))
-    },
-    mute(): void {
-      isMute = true
-    },
-  }
+  return { endStdin: channel.endStdin, mute: channel.mute, isMute: channel.isMute, step: () => step }
 }

@@ -47,7 +47,6 @@ interface Event {
 export interface Process {
   readonly name: string
   readonly isAlive: boolean
-  readonly isPaused: boolean
   isAsleep(thread: Thread): boolean
   readonly time: Time
   after(ms: number, action: () => void, thread?: Thread): void
@@ -58,8 +57,10 @@ export interface Process {
   kill(): void
   /** As SIGSTOP. */
   pause(): void
-  /** As SIGCONT. hasLostTime: the machine was suspended, so that the monotonic clock stood still as well. */
-  resume(hasLostTime?: boolean): void
+  /** As SIGCONT, once for each pause. clockLostMs: the machine was suspended, and its monotonic clock stood still for so long. */
+  resume(clockLostMs?: number): void
+  /** As SIGCONT from somebody else: however often it was paused, it goes on. */
+  wakeUp(): void
 }
 
 export interface World {
@@ -111,17 +112,14 @@ export function createWorld(seed: number, onTrace: (line: string) => void = () =
   function spawn(name: string, wakeLagMs: number): Process {
     let isAlive = true
     const asleep = new Set<Thread>()
+    let numHolds = 0
     let numPauses = 0
-    let pausedAt = 0
     let lostMs = 0
     const after = (ms: number, action: () => void, thread?: Thread): Event => plan(ms, action, process, thread)
     const process: Process = {
       name,
       get isAlive() {
         return isAlive
-      },
-      get isPaused() {
-        return asleep.size > 0
       },
       isAsleep: (thread) => asleep.has(thread),
       time: {
@@ -149,32 +147,33 @@ export function createWorld(seed: number, onTrace: (line: string) => void = () =
         isAlive = false
       },
       pause() {
-        if (asleep.size === 0) pausedAt = now
+        numHolds++
         numPauses++
         asleep.add('main').add('io')
       },
-      resume(hasLostTime = false) {
+      resume(clockLostMs = 0) {
+        lostMs += clockLostMs
+        if (numHolds === 0 || --numHolds > 0) return
         const pause = numPauses
-        if (hasLostTime) lostMs += now - pausedAt
         for (const thread of ['main', 'io'] as const) {
           plan(random.below(wakeLagMs + 1), () => {
-            if (pause === numPauses) wake(thread, hasLostTime)
+            if (pause === numPauses) wake(thread)
           })
         }
       },
+      wakeUp() {
+        numHolds = Math.min(numHolds, 1)
+        process.resume()
+      },
     }
-    function wake(thread: Thread, hasLostTime: boolean): void {
+    function wake(thread: Thread): void {
       asleep.delete(thread)
       const waiting = deferred.get(process) ?? []
       deferred.set(
         process,
         waiting.filter((event) => event.thread !== thread),
       )
-      for (const event of waiting.filter((each) => each.thread === thread)) {
-        // A timer of a clock that stood still is due later by as much: `take` sees to that.
-        if (!hasLostTime || !event.isTimer) event.at = now
-        enqueue(event)
-      }
+      for (const event of waiting) if (event.thread === thread) enqueue(event)
     }
     deferred.set(process, [])
     return process
