@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from .channel import Channel, Environment
-from .codec import Batch, check_contract, stage
+from .codec import MALFORMED, Batch, check_contract, stage
 from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .protocol import (
     PROTOCOL_VERSION,
@@ -190,7 +190,7 @@ def _read_connection(path: Path, timeout_seconds: float) -> Environment:
         )
     try:
         connection = msgspec.json.decode(path.read_bytes(), type=Connection)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise UsageError(f"{path}: expected what this version of `immiscible serve` writes: {error}") from error
     if connection.protocol_version != PROTOCOL_VERSION:
         raise UsageError(f"{path}: protocol version: expected {PROTOCOL_VERSION}, got {connection.protocol_version}")

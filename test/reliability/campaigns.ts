@@ -1,4 +1,5 @@
 /** The table of campaigns, in the order in which they run: one file each. */
 import type { Campaign } from './campaign.ts'
+import { checkpoints } from './checkpoints.ts'
 
-export const CAMPAIGNS: readonly Campaign[] = []
+export const CAMPAIGNS: readonly Campaign[] = [checkpoints]

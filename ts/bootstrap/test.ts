@@ -23,7 +23,7 @@ interface Step {
 }
 
 function listSteps(python: string): readonly Step[] {
-  const pythonFolders = ['.', '../test/py', '../test/gpu', '../ts/dataset']
+  const pythonFolders = ['.', '../test/py', '../test/gpu', '../test/reliability', '../ts/dataset']
   return [
     { name: 'protocol is generated', group: 'lint', check: checkProtocol },
     { name: 'tsc', group: 'lint', commands: [['tsc', '--noEmit']] },

@@ -116,6 +116,18 @@ function makeFolder(path: string): void {
   const parent = dirname(path)
   if (parent !== path) makeFolder(parent)
   mkdirSync(path)
+  syncFolder(parent)
+}
+
+/** Waits until the names in a folder are on the disk: a run must not vanish by a loss of power. */
+function syncFolder(path: string): void {
+  if (process.platform === 'win32') return // opens no folders, and orders renames by itself
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** One process per run: a lock file names its owner, and an owner that no longer lives has lost it. */
@@ -180,6 +192,7 @@ function writeJson(file: string, value: object): void {
     closeSync(descriptor)
   }
   renameSync(temporary, file)
+  syncFolder(dirname(file))
 }
 
 function readJson<T>(file: string, schema: { parse(value: unknown): T }): T {
