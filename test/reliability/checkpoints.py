@@ -6,10 +6,8 @@ checkpoints.ts starts it. Every check is also run on a writer or a loader with a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -17,45 +15,21 @@ from typing import Any
 
 import msgspec
 import torch
-from damage import check_errnos, check_rot
+from damage import check_errnos, check_rot, check_unreadable
 from disk import Recorder, recording, write_image
 from histories import Drops, Findings, enumerate_states, make_state, save
+from planting import ANYTHING, planted
 
 from immiscible_worker import checkpoint, files
 from immiscible_worker.state import TrainState
 
 # Crash states, those of one prefix of the operations at most, damaged checkpoints.
-SCALES = {"short": (2_500, 60, 250), "quick": (15_000, 200, 600), "long": (60_000, 400, 2_500)}
+SCALES = {"short": (2_500, 60, 250), "quick": (15_000, 200, 600), "long": (150_000, 400, 2_500)}
 # Within so many crash states or damaged checkpoints a planted fault must be found.
 CONTROL_LIMIT = 30_000
 
 
-@contextlib.contextmanager
-def planted(*faults: tuple[Any, str, Any]) -> Generator[None]:
-    """Within it these attributes are replaced."""
-    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in faults]
-    for owner, name, replacement in faults:
-        setattr(owner, name, replacement)
-    try:
-        yield
-    finally:
-        for owner, name, original in kept:
-            setattr(owner, name, original)
-
-
-class _Anything:
-    """Equal to whatever it is compared with."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
-
-_read_verified, _to_state = checkpoint.read_verified, checkpoint._to_state  # pyright: ignore[reportPrivateUsage]
+_load_newest, _read_verified, _to_state = checkpoint.load_newest, checkpoint.read_verified, checkpoint._to_state  # pyright: ignore[reportPrivateUsage]
 
 
 def _read_trusting(folder: Path) -> Any:
@@ -70,8 +44,13 @@ def _to_state_trusting(manifest: Any, contents: Any) -> TrainState:
 
 
 def _read_unsealed(folder: Path) -> Any:
-    with planted((checkpoint, "seal", lambda _: _Anything())):
+    with planted((checkpoint, "seal", lambda _: ANYTHING)):
         return _read_verified(folder)
+
+
+def _load_unsynced(*arguments: Any) -> Any:
+    with planted((checkpoint, "sync_folder", lambda _: None)):
+        return _load_newest(*arguments)
 
 
 def _retain_first(temporary: Path, target: Path) -> None:
@@ -103,6 +82,7 @@ CRASH_CONTROLS: dict[str, tuple[Drops, tuple[tuple[Any, str, Any], ...]]] = {
     "the run folder is not synced": (lambda operation: operation.kind == "fsync" and operation.path == ".", ()),
     "nothing is synced, nothing is verified": (lambda operation: operation.kind == "fsync", TRUSTING),
     "retention before the rename": (lambda _: False, ((checkpoint, "replace_folder", _retain_first),)),
+    "what was loaded is not synced": (lambda _: False, ((checkpoint, "load_newest", _load_unsynced),)),
     "what was moved aside is swept": (lambda _: False, ((checkpoint, "sweep_temporary", _sweep_all),)),
 }
 # Faults that the damaged checkpoints must find.
@@ -162,6 +142,7 @@ def main(scale: str, seed: int, folder: Path) -> None:
     findings.faults["crash states"] = count
     check_rot(folder / "rot", num_rots, random, findings)
     check_errnos(folder / "errno", findings)
+    check_unreadable(folder / "unreadable", findings)
     outcome = {
         "violations": findings.violations[:50],
         "faults": findings.faults,

@@ -140,3 +140,26 @@ def save_with_errno(root: Path, states: list[TrainState], code: int, at: int, la
         return "the next start does not sweep"
     save(root, states[2], 2)
     return None if load(root) == label_of(states[2]) else "the next save is not taken"
+
+
+def check_unreadable(root: Path, findings: Findings) -> None:
+    """Each file of the newest checkpoint cannot be read: the one before is taken, and it is said why."""
+    states = [make_state(step, 1) for step in (5, 10)]
+    for code in ERRNOS:
+        for name in ("manifest.json", "scalars.json", "network.safetensors", "target.safetensors"):
+            write_image(root, {})
+            for state in states:
+                save(root, state, 2)
+            path = f"checkpoints/step-{10:012d}/{name}"
+
+            def before(operation: Operation, path: str = path, code: int = code) -> None:
+                if operation == Operation("read", path):
+                    raise OSError(code, "planted")
+
+            warnings: list[str] = []
+            with recording(Recorder(root, before=before)):
+                got = load(root, warnings)
+            findings.faults["failing operations"] += 1
+            if got != label_of(states[0]) or len(warnings) != 1 or name not in warnings[0]:
+                what = f"{errno.errorcode[code]} reading {name}"
+                findings.violations.append(f"{what}: expected step 5 and a warning, got {got} and {warnings}")
