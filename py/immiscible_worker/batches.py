@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from .channel import Channel, Environment, key_file_of
-from .codec import Batch, StagedBatch, check_contract, stage
+from .codec import MALFORMED, Batch, StagedBatch, check_contract, stage
 from .errors import ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .held_out import receive_held_out
 from .protocol import (
@@ -204,7 +204,7 @@ def _read_connection(path: Path, timeout_seconds: float) -> Environment:
         )
     try:
         connection = msgspec.json.decode(path.read_bytes(), type=Connection)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise UsageError(f"{path}: expected what this version of `immiscible serve` writes: {error}") from error
     if connection.protocol_version != PROTOCOL_VERSION:
         raise UsageError(f"{path}: protocol version: expected {PROTOCOL_VERSION}, got {connection.protocol_version}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -14,6 +15,7 @@ import msgspec
 import safetensors.torch
 import torch
 
+from .codec import MALFORMED
 from .errors import CheckpointError, ConfigError, SupersededError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_folder, sweep_temporary, sync_folder, write_durably
 from .protocol import Fingerprint
@@ -25,6 +27,7 @@ _MANIFEST = "manifest.json"
 _SCALARS = "scalars.json"
 _GENERATIONS = "generation.json"
 _TENSOR_PARTS = ("network", "ema", "optimizer")
+_FILES = {_SCALARS, *(f"{part}.safetensors" for part in (*_TENSOR_PARTS, "target"))}
 _FOLDER = re.compile(r"step-(\d{12})")
 
 
@@ -36,9 +39,12 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """manifest.json: written last, so a folder without it was never finished. parent: the checkpoint trained from."""
+    """manifest.json: written last, so a folder without it was never finished. parent: the checkpoint trained from.
 
-    format: Literal["immiscible-checkpoint/2"]
+    sha256: of this manifest's JSON with an empty sha256.
+    """
+
+    format: Literal["immiscible-checkpoint/3"]
     step: int
     run_id: str
     config_hash: str
@@ -46,6 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     state_sha256: str
     fingerprint: Fingerprint
     parent: str | None
+    sha256: str = ""
 
 
 class _Generations(msgspec.Struct, frozen=True):
@@ -96,6 +103,7 @@ def save(
     or SupersededError; the previous checkpoints are then as they were.
     """
     root.mkdir(parents=True, exist_ok=True)
+    sync_folder(root.parent)
     target = root / f"step-{state.step:012d}"
     digest = state_sha256(state)
     if target.exists():
@@ -121,11 +129,17 @@ def save(
 
 
 def check_generation(root: Path, origin: Origin) -> None:
-    """Raises SupersededError where the orchestrator has given out a later generation than that of `origin`."""
+    """Raises SupersededError where the orchestrator has given out a later generation than that of `origin`.
+
+    Raises CheckpointError where what it has given out cannot be read.
+    """
+    path = root.parent / _GENERATIONS
     try:
-        given_out = msgspec.json.decode((root.parent / _GENERATIONS).read_bytes(), type=_Generations)
+        given_out = msgspec.json.decode(path.read_bytes(), type=_Generations)
     except FileNotFoundError:
         return  # whoever writes here has no orchestrator
+    except MALFORMED as error:
+        raise CheckpointError(f"{path}: expected the run's count of workers: {error}") from error
     if given_out.next - 1 > origin.generation:
         raise SupersededError(origin.generation, given_out.next - 1)
 
@@ -144,7 +158,7 @@ def _write(
     for name, data in contents.items():
         write_durably(folder / name, data)
     manifest = Manifest(
-        format="immiscible-checkpoint/2",
+        format="immiscible-checkpoint/3",
         step=state.step,
         run_id=origin.run_id,
         config_hash=origin.config_hash,
@@ -153,9 +167,15 @@ def _write(
         fingerprint=origin.fingerprint,
         parent=parent,
     )
-    write_durably(folder / _MANIFEST, _to_json(manifest))
+    write_durably(folder / _MANIFEST, seal(manifest))
     sync_folder(folder)
     return manifest
+
+
+def seal(manifest: Manifest) -> bytes:
+    """The content of manifest.json, with its own SHA-256 in it."""
+    digest = hashlib.sha256(_to_json(msgspec.structs.replace(manifest, sha256=""))).hexdigest()
+    return _to_json(msgspec.structs.replace(manifest, sha256=digest))
 
 
 def _to_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
@@ -181,13 +201,15 @@ def _retain(root: Path, written: Path, total_limit: int, warn: Warn) -> None:
         except CheckpointError as error:
             warn(f"checkpoint {folder.name} is not counted: {error}")
     try:
+        # Renamed first, and that on the disk: a folder that is half removed must not look like a damaged checkpoint.
+        doomed: list[Path] = []
         for folder in verified[total_limit:]:
-            if folder == written:
-                continue
-            # Renamed first: a folder that is half removed must not look like a damaged checkpoint.
-            doomed = root / f"{TEMPORARY_PREFIX}old-{folder.name}"
-            folder.rename(doomed)
-            remove_tree(doomed)
+            if folder != written:
+                doomed.append(folder.rename(root / f"{TEMPORARY_PREFIX}old-{folder.name}"))
+        if doomed:
+            sync_folder(root)
+        for folder in doomed:
+            remove_tree(folder)
     except OSError as error:
         warn(f"an old checkpoint could not be removed: {error}")
 
@@ -213,6 +235,10 @@ def load_newest(root: Path, run_id: str, config_hash: str, warn: Warn) -> tuple[
             if expected != got:
                 message = f"checkpoint {folder} is of another run: {what}: expected {expected}, got {got}"
                 raise ConfigError("CONFIG_MISMATCH", message)
+        # A worker may have died between a rename and its way to the disk. What is trained on from here must stay.
+        with contextlib.suppress(OSError):
+            sync_folder(root)
+            sync_folder(root.parent)
         return Checkpoint(folder, manifest), state
     return None
 
@@ -220,19 +246,25 @@ def load_newest(root: Path, run_id: str, config_hash: str, warn: Warn) -> tuple[
 def read_verified(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest and the files that it lists. Raises CheckpointError naming the first file that is not as listed."""
     try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+        data = (folder / _MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (OSError, *MALFORMED) as error:
         raise CheckpointError(f"{_MANIFEST}: {error}") from error
+    if data != seal(manifest):
+        raise CheckpointError(f"{_MANIFEST}: its SHA-256 is not that of its content")
     if folder.name != f"step-{manifest.step:012d}":
         raise CheckpointError(f"{_MANIFEST}: expected the step of {folder.name}, got {manifest.step}")
     contents: dict[str, bytes] = {}
     for name, record in manifest.files.items():
+        if name not in _FILES:
+            raise CheckpointError(f"{_MANIFEST}: expected files of {', '.join(sorted(_FILES))}, got {name!r}")
         try:
+            length = (folder / name).stat().st_size
+            if length != record.length:
+                raise CheckpointError(f"{name}: expected {record.length} bytes, got {length}")
             data = (folder / name).read_bytes()
         except OSError as error:
             raise CheckpointError(f"{name}: {error}") from error
-        if len(data) != record.length:
-            raise CheckpointError(f"{name}: expected {record.length} bytes, got {len(data)}")
         if hashlib.sha256(data).hexdigest() != record.sha256:
             raise CheckpointError(f"{name}: its SHA-256 is not that of the manifest")
         contents[name] = data
@@ -246,7 +278,7 @@ def _to_state(manifest: Manifest, contents: Mapping[str, bytes]) -> TrainState:
         target = safetensors.torch.load(contents["target.safetensors"]) if "target.safetensors" in contents else {}
         scalars = msgspec.json.decode(contents[_SCALARS], type=Scalars)
         scaler = {name: float.fromhex(value) for name, value in scalars.scaler.items()}
-    except (KeyError, ValueError, msgspec.DecodeError, safetensors.SafetensorError) as error:
+    except (KeyError, ValueError, OverflowError, safetensors.SafetensorError, *MALFORMED) as error:
         raise CheckpointError(f"not readable: {error}") from error
     state = TrainState(scalars.step, network, ema, target, optimizer, scaler, scalars.ema_updates)
     if scalars.step != manifest.step or state_sha256(state) != manifest.state_sha256:

@@ -37,6 +37,11 @@ Split = Literal["train", "heldOut"]
 _PREFIX = struct.Struct("<4sHH16sIQIIQIII")
 _CRC = struct.Struct("<I")
 _MAX_TENSORS = 16
+_MAX_DIMENSIONS = 4
+_MAX_HEADER_BYTES = 1 << 20
+
+# What msgspec raises for bytes that are not what they should be: text that is no UTF-8 and deep nesting included.
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _header_decoder = msgspec.msgpack.Decoder(BatchHeader)
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
@@ -83,7 +88,7 @@ def decode_command(data: Buffer) -> Command:
     """One msgpack map as a command. Raises ProtocolError where it is not exactly one of them."""
     try:
         return _command_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ProtocolError("command", "a command of the protocol", error) from error
 
 
@@ -91,7 +96,7 @@ def decode_event(data: Buffer) -> Event:
     """One msgpack map as an event: for tests, which play the orchestrator."""
     try:
         return _event_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ProtocolError("event", "an event of the protocol", error) from error
 
 
@@ -105,8 +110,8 @@ def decode_batch(parts: Sequence[Buffer], run_id: str, generation: int) -> Batch
     received_at = time.perf_counter()
     if len(parts) < 2:
         raise ProtocolError("batch", "a prefix and a header frame", f"{len(parts)} frames")
+    _expect("prefix length", PREFIX_BYTES, len(parts[0]))
     prefix = bytes(parts[0])
-    _expect("prefix length", PREFIX_BYTES, len(prefix))
     fields = _PREFIX.unpack(prefix)
     magic, version, reserved, got_run, got_generation, step, header_length, num_tensors = fields[:8]
     tensor_bytes, header_crc, reserved_too, prefix_crc = fields[8:]
@@ -120,11 +125,13 @@ def decode_batch(parts: Sequence[Buffer], run_id: str, generation: int) -> Batch
     if num_tensors > _MAX_TENSORS:
         raise ProtocolError("number of tensor frames", f"at most {_MAX_TENSORS}", num_tensors)
     _expect("number of frames", num_tensors + 2, len(parts))
+    if header_length > _MAX_HEADER_BYTES:
+        raise ProtocolError("header length", f"at most {_MAX_HEADER_BYTES}", header_length)
     _expect("header length", header_length, len(parts[1]))
     _expect("header crc32", header_crc, zlib.crc32(parts[1]))
     try:
         header = _header_decoder.decode(parts[1])
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise ProtocolError("header", "a BatchHeader", error) from error
     _expect("header step", step, header.step)
     _expect("header tensors", num_tensors, len(header.tensors))
@@ -136,6 +143,9 @@ def decode_batch(parts: Sequence[Buffer], run_id: str, generation: int) -> Batch
 
 
 def _check_frame(spec: TensorSpec, frame: memoryview) -> None:
+    # The product of ten thousand dimensions takes seconds.
+    if len(spec.shape) > _MAX_DIMENSIONS:
+        raise ProtocolError(f"{spec.name} shape", f"at most {_MAX_DIMENSIONS} dimensions", len(spec.shape))
     expected = math.prod(spec.shape) * DTYPE_BYTES[spec.dtype]
     _expect(f"{spec.name} byteLength", expected, spec.byte_length)
     _expect(f"{spec.name} frame bytes", expected, len(frame))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".tmp-"
+_ASIDE_PREFIX = f"{TEMPORARY_PREFIX}aside-"
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -53,14 +55,24 @@ def sync_tree(folder: Path) -> None:
 
 
 def replace_folder(temporary: Path, target: Path) -> None:
-    """Renames a complete folder into place. What was there is moved aside first and removed last."""
-    aside = target.with_name(f"{TEMPORARY_PREFIX}old-{target.name}")
+    """Renames a complete folder into place. What was there is moved aside first and removed last. Raises OSError."""
+    aside = target.with_name(f"{_ASIDE_PREFIX}{target.name}")
     remove_tree(aside)
     if target.exists():
         target.rename(aside)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        _move_back(aside, target)
+        raise
     sync_folder(target.parent)
-    remove_tree(aside)
+    # It is in nobody's way, and `sweep_temporary` will find it.
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move_back(aside: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):
+        aside.rename(target)
 
 
 def remove_tree(folder: Path) -> None:
@@ -70,11 +82,17 @@ def remove_tree(folder: Path) -> None:
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Removes what earlier processes left half-written. Call it only where no other process is writing."""
+    """Removes what earlier processes left half-written. Call it only where no other process is writing.
+
+    What was moved aside for a successor that never came is moved back.
+    """
     if not folder.is_dir():
         return
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if path.is_dir():
+    for path in list(folder.glob(f"{TEMPORARY_PREFIX}*")):
+        target = path.with_name(path.name.removeprefix(_ASIDE_PREFIX))
+        if target != path and not target.exists():
+            _move_back(path, target)
+        elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

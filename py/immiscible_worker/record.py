@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from .checkpoint import Origin
+from .codec import MALFORMED
 from .errors import UsageError
 from .notice import is_coupled
 from .protocol import ConditioningConfig, DatasetInfo, SamplingConfig, TrainConfig
@@ -72,5 +73,5 @@ def read_record(pipeline: Path) -> PipelineRecord | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=PipelineRecord)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise UsageError(f"{path}: expected an immiscible-pipeline/2 record: {error}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 import numpy as np
 
+from .codec import MALFORMED
 from .errors import EXIT_OTHER, ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_tool(arguments: list[str]) -> int:
         request_type, tool = _TOOLS[arguments[0]]
         try:
             request = msgspec.json.decode(sys.stdin.buffer.read(), type=request_type)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise UsageError(f"stdin: expected a {request_type.__name__} as JSON: {error}") from error
         answer = tool(request)
     except (UsageError, ConfigError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from training import make_origin, make_trainer, train, write_checkpoint
 
 from immiscible_worker import checkpoint
-from immiscible_worker.checkpoint import describe_difference, load_newest, read_verified
+from immiscible_worker.checkpoint import FileRecord, describe_difference, load_newest, read_verified, seal
 from immiscible_worker.errors import CheckpointError, ConfigError, SupersededError
 from immiscible_worker.state import TrainState, state_sha256
 from immiscible_worker.trainer import Trainer
@@ -129,7 +130,7 @@ def test_a_damaged_file_is_named_and_the_checkpoint_before_it_is_loaded(
     assert name in warnings[0]
 
 
-@pytest.mark.parametrize("manifest", [None, b"", b"{}", b'{"format": "immiscible-checkpoint/2"}'])
+@pytest.mark.parametrize("manifest", [None, b"", b"{}", b'{"format": "immiscible-checkpoint/3"}'])
 def test_a_folder_without_a_good_manifest_is_skipped(tmp_path: Path, trainer: Trainer, manifest: bytes | None) -> None:
     write_at(tmp_path, trainer, 5, 10)
     path = tmp_path / "step-000000000010" / "manifest.json"
@@ -141,6 +142,53 @@ def test_a_folder_without_a_good_manifest_is_skipped(tmp_path: Path, trainer: Tr
     assert "manifest.json" in warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"runId": "0', b'"runId": "1'),  # would be another run's, which ends the worker
+        (b'"parent": null', b'"parent": "x" '),
+        (b'"platform": "', b'"platform": "\xff'),  # no UTF-8
+        (b"  ", b" "),
+        (b'"parent"', b'"parent": ' + b"[" * 100_000),
+    ],
+)
+def test_a_manifest_that_changed_is_skipped(tmp_path: Path, trainer: Trainer, before: bytes, after: bytes) -> None:
+    write_at(tmp_path, trainer, 5, 10)
+    path = tmp_path / "step-000000000010" / "manifest.json"
+    assert before in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(before, after, 1))
+    warnings: list[str] = []
+    assert load_step(tmp_path, warnings) == 5
+    assert "step-000000000010 is skipped: manifest.json: " in warnings[0]
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../step-000000000005/scalars.json", "manifest.json"])
+def test_a_manifest_names_no_other_files(tmp_path: Path, trainer: Trainer, name: str) -> None:
+    write_at(tmp_path, trainer, 5)
+    path = tmp_path / "step-000000000005" / "manifest.json"
+    manifest = read_verified(path.parent)[0]
+    files = {**manifest.files, name: FileRecord("0" * 64, 0)}
+    path.write_bytes(seal(msgspec.structs.replace(manifest, files=files)))
+    with pytest.raises(CheckpointError, match=r"manifest\.json: expected files of .*, got"):
+        read_verified(path.parent)
+
+
+@pytest.mark.parametrize("value", ["0x1p99999", "nonsense", ""])
+def test_a_number_that_is_none_is_skipped(tmp_path: Path, trainer: Trainer, value: str) -> None:
+    """As a checkpoint would have it whose hashes all hold: of a version with a fault."""
+    write_at(tmp_path, trainer, 5)
+    folder = tmp_path / "step-000000000005"
+    manifest = read_verified(folder)[0]
+    data = msgspec.json.encode(checkpoint.Scalars(5, 1, {}, {"scale": value}))
+    (folder / "scalars.json").write_bytes(data)
+    files = {**manifest.files, "scalars.json": FileRecord(hashlib.sha256(data).hexdigest(), len(data))}
+    (folder / "manifest.json").write_bytes(seal(msgspec.structs.replace(manifest, files=files)))
+    assert read_verified(folder)[0].step == 5
+    warnings: list[str] = []
+    assert load_step(tmp_path, warnings) is None
+    assert "not readable" in warnings[0]
+
+
 def test_a_checkpoint_under_another_step_is_skipped(tmp_path: Path, trainer: Trainer) -> None:
     write_at(tmp_path, trainer, 5)
     shutil.copytree(tmp_path / "step-000000000005", tmp_path / "step-000000000099")
@@ -150,14 +198,14 @@ def test_a_checkpoint_under_another_step_is_skipped(tmp_path: Path, trainer: Tra
 def test_tensors_that_are_not_the_hashed_state_are_skipped(tmp_path: Path, trainer: Trainer) -> None:
     write_at(tmp_path, trainer, 5)
     path = tmp_path / "step-000000000005" / "manifest.json"
-    manifest = msgspec.json.decode(path.read_bytes())
-    path.write_bytes(msgspec.json.encode({**manifest, "stateSha256": "0" * 64}))
+    manifest = read_verified(path.parent)[0]
+    path.write_bytes(seal(msgspec.structs.replace(manifest, state_sha256="0" * 64)))
     warnings: list[str] = []
     assert load_step(tmp_path, warnings) is None
     assert "not the state" in warnings[0]
 
 
-@pytest.mark.parametrize("died_before", ["write_durably", "sync_folder", "replace_folder"])
+@pytest.mark.parametrize("died_before", ["write_durably", "seal", "replace_folder"])
 def test_death_at_any_point_before_the_rename_leaves_the_previous_one(
     tmp_path: Path, trainer: Trainer, died_before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,9 @@ def test_a_flipped_bit_in_a_tensor_is_refused_by_name(tensor: int) -> None:
         (lambda frames: [*frames[:2], frames[3], frames[2], *frames[4:]], "images frame bytes"),
         (lambda frames: reseal(frames, frames[1][:-1]), "expected a BatchHeader"),
         (lambda frames: reseal(frames, frames[1] + b"\x00"), "expected a BatchHeader"),
+        (lambda frames: reseal(frames, frames[1].replace(b"images", b"image\xff")), "expected a BatchHeader"),
+        (lambda frames: reseal(frames, b"\x81\xa1a" * 50_000), "expected a BatchHeader"),
+        (lambda frames: reseal(frames, bytes(1 << 21)), "header length: expected at most 1048576"),
     ],
 )
 def test_a_message_of_another_form_is_refused(change: Callable[[list[bytes]], list[bytes]], message: str) -> None:
@@ -119,6 +122,9 @@ def test_a_header_that_lies_is_refused_although_its_checksums_hold() -> None:
     lies = {
         "header step": msgspec.structs.replace(header, step=4),
         "header tensors": msgspec.structs.replace(header, tensors=header.tensors[:3]),
+        "images shape": msgspec.structs.replace(
+            header, tensors=[msgspec.structs.replace(images, shape=[2**31 - 1] * 90_000), *header.tensors[1:]]
+        ),
         "images byteLength": msgspec.structs.replace(
             header, tensors=[msgspec.structs.replace(images, shape=[16, 1, 8, 9]), *header.tensors[1:]]
         ),
@@ -171,6 +177,15 @@ def test_commands_survive_and_anything_else_is_refused(tmp_path: object) -> None
 
     for command in (Stop(), Ping(), Reject("TOKEN", "no"), welcome_of(CONFIG, Path("run"), IMAGES)):
         assert decode_command(encode_message(command)) == command
-    for message in (b"", b"\xc1", b"\xdd\x01\xff\xff\xff", msgspec.msgpack.encode({"kind": "stop", "extra": 1})):
+    nested = b"\x81\xa1a" * 50_000
+    no_text = encode_message(Reject("TOKEN", "no")).replace(b"no", b"\xff\xfe")
+    for message in (
+        b"",
+        b"\xc1",
+        b"\xdd\x01\xff\xff\xff",
+        nested,
+        no_text,
+        msgspec.msgpack.encode({"kind": "stop", "extra": 1}),
+    ):
         with pytest.raises(ProtocolError, match="command"):
             decode_command(message)

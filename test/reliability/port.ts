@@ -74,10 +74,10 @@ async function tryServer(name: 'tcp' | 'ipc', size: Size, context: CampaignConte
       for (const endpoint of [life.control, life.data]) {
         count('garbage connections', await throwGarbage(endpoint, size.garbage / 2, random))
         await good.served(3)
-        const open = await openHalf(endpoint, size.halfOpen / 2, random)
-        count('half-open connections', open.length)
+        const halfOpen = await openHalf(endpoint, size.halfOpen / 2, random)
+        count('half-open connections', halfOpen.length)
         await good.served(3)
-        for (const socket of open) socket.destroy()
+        for (const socket of halfOpen) socket.destroy()
         count('oversized frames', await sendOversized(endpoint, name, random))
       }
       await good.served(3)

@@ -130,6 +130,18 @@ function makeFolder(path: string): void {
   const parent = dirname(path)
   if (parent !== path) makeFolder(parent)
   mkdirSync(path)
+  syncFolder(parent)
+}
+
+/** Waits until the names in a folder are on the disk: a run must not vanish by a loss of power. */
+function syncFolder(path: string): void {
+  if (process.platform === 'win32') return // opens no folders, and orders renames by itself
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** One process per run; an owner that no longer lives has lost it. */
@@ -173,6 +185,7 @@ function writeJson(file: string, value: object): void {
     closeSync(descriptor)
   }
   renameSync(temporary, file)
+  syncFolder(dirname(file))
 }
 
 function readGeneration(file: string): number {
