@@ -217,7 +217,10 @@ export async function startForkServer(folder: string, python: string): Promise<F
   writeFileSync(launcher, `#!${python} -SEs\n`)
   appendFileSync(launcher, readFileSync(join(HOOK_FOLDER, 'launcher.py')))
   chmodSync(launcher, 0o755)
-  const server = spawn(python, [join(HOOK_FOLDER, 'server.py'), folder], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const server = spawn(python, [join(HOOK_FOLDER, 'server.py'), folder], {
+    env: { ...process.env, PYTHONPATH: HOOK_FOLDER },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   const ended = new Promise((resolve) => server.once('exit', resolve))
   const isReady = await Promise.race([new Promise((resolve) => server.stdout.once('data', () => resolve(true))), ended.then(() => false)])
   if (isReady !== true) throw new Error('the fork server did not start')
