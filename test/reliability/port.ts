@@ -23,7 +23,7 @@ interface Size {
 const SIZES: Readonly<Record<Scale, Size>> = {
   short: { garbage: 400, halfOpen: 100, rounds: 1, flood: 5_000, frames: 20_000, hostileOrchestrators: 34 },
   quick: { garbage: 4_000, halfOpen: 400, rounds: 2, flood: 20_000, frames: 200_001, hostileOrchestrators: 340 },
-  long: { garbage: 50_000, halfOpen: 2_000, rounds: 12, flood: 100_000, frames: 200_001, hostileOrchestrators: 3_400 },
+  long: { garbage: 50_000, halfOpen: 2_000, rounds: 6, flood: 100_000, frames: 200_001, hostileOrchestrators: 3_400 },
 }
 /** Above what the server had before: connections, queues of a thousand messages, and garbage of the collector. */
 const MOST_GROWTH_MIB = 300
@@ -99,6 +99,9 @@ async function tryServer(name: 'tcp' | 'ipc', size: Size, context: CampaignConte
       )
       count('messages of many frames', 1)
       await good.served(3)
+      context.log(
+        `${name}: a message of ${size.frames} frames took the peak ${Math.round(measure(server.process).rssMiB - beforeFrames)} MiB up`,
+      )
       problems.push(...(await checkGrowth(server, before, MOST_GROWTH_MIB + (size.frames * FRAME_BYTES) / 2 ** 20)))
     }
     await until('the next life', () => (server.connection()?.generation ?? 0) > life.generation)
