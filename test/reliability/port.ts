@@ -93,6 +93,7 @@ async function tryServer(name: 'tcp' | 'ipc', size: Size, context: CampaignConte
       count("a stranger's heartbeats", size.flood)
       await good.served(3)
       problems.push(...(await checkGrowth(server, before, MOST_GROWTH_MIB)))
+      const beforeFrames = measure(server.process).rssMiB
       await stranger.sendFrames(
         'control',
         Array.from({ length: size.frames }, () => Uint8Array.of(0x80)),
