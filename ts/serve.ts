@@ -88,20 +88,20 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             late: (message) => gone.resolve(message),
           },
         )
-        writeConnection(connection, {
-          format: 'immiscible-serve/1',
-          protocolVersion: PROTOCOL_VERSION,
-          control: channel.controlEndpoint,
-          data: channel.dataEndpoint,
-          serverKey: listen?.curve?.publicKey ?? null,
-          token,
-          runId,
-          generation,
-          configHash,
-          leaseSeconds: config.worker.leaseSeconds,
-        })
-        ready.resolve(folder)
         try {
+          writeConnection(connection, {
+            format: 'immiscible-serve/1',
+            protocolVersion: PROTOCOL_VERSION,
+            control: channel.controlEndpoint,
+            data: channel.dataEndpoint,
+            serverKey: listen?.curve?.publicKey ?? null,
+            token,
+            runId,
+            generation,
+            configHash,
+            leaseSeconds: config.worker.leaseSeconds,
+          })
+          ready.resolve(folder)
           const why = await Promise.race([gone.promise, stopped.promise])
           if (why === undefined) isOver = true
           else onLog(why)

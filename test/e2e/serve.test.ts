@@ -1,7 +1,7 @@
 /** Assigned batches in a Python loop of the user's own: the real server, the real sockets, the real iterator. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -164,4 +164,20 @@ test('no server, and a wrong config, are said', { timeout: 60_000 }, async () =>
   const program = `from immiscible_worker import AssignedBatches\nAssignedBatches('/nowhere', timeout_seconds=0.2)`
   await expect(promisify(execFile)(pythonPath(), ['-c', program], { env: ENV })).rejects.toThrow(/serve\.json: no such file/)
   await expect(serveBatches({ ...TINY, globalBatchSize: 0, outputDir: temporaryFolder() })).rejects.toThrow(/globalBatchSize/)
+})
+
+test('a server that cannot write its folder any more says so and ends', { timeout: 60_000 }, async () => {
+  const folder = join(temporaryFolder(), 'served')
+  const cli = fileURLToPath(new URL('../../ts/cli/main.ts', import.meta.url))
+  const flags = ['--dataset', 'digits', '--global-batch-size', '8', '--max-train-steps', '3', '--output-dir', folder]
+  const server = spawn(process.execPath, [cli, 'serve', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
+  onTestFinished(() => void server.kill('SIGKILL'))
+  let said = ''
+  server.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const ended = new Promise((resolve) => server.on('close', resolve))
+  const client = startClient(folder, 0, 0.5)
+  await until('a batch', 30, () => client.lines.length > 0)
+  rmSync(folder, { recursive: true })
+  expect(await ended).toBe(2)
+  expect(said).toMatch(/outputDir: cannot write .*serve\.json/)
 })

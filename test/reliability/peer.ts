@@ -43,8 +43,8 @@ export function connect(connection: Connection, { curve, plain, isHalf, ...optio
     const socket = new Dealer({
       routingId: identity,
       linger: 0,
-      // One connection each, so that refusals can be counted.
-      reconnectInterval: -1,
+      // One connection each, so that refusals can be counted; a Unix socket refuses where too many connect at once, and nothing else there does.
+      reconnectInterval: endpoint.startsWith('ipc:') ? 20 : -1,
       sendTimeout: 0,
       receiveHighWaterMark: 1000,
       ...(curve && { curvePublicKey: curve.publicKey, curveSecretKey: curve.secretKey, curveServerKey: curve.serverKey }),

@@ -47,3 +47,22 @@ test.skipIf(process.platform === 'win32')('its sockets lie in a folder of its ow
 function closing(socket: Dealer): Disposable & { socket: Dealer } {
   return { socket, [Symbol.dispose]: () => socket.close() }
 }
+
+test('a second peer with an identity that is taken hears nothing, is not heard, and is noticed', { timeout: 20_000 }, async () => {
+  const refused: string[] = []
+  await using channel = await openChannel(2, { onRefused: (reason) => refused.push(reason) })
+  const heard: string[] = []
+  channel.onMessage((_, [frame]) => heard.push(String(frame)))
+  using first = closing(new Dealer({ routingId: 'same', linger: 0 }))
+  using second = closing(new Dealer({ routingId: 'same', linger: 0, receiveTimeout: 500 }))
+  first.socket.connect(channel.controlEndpoint)
+  await first.socket.send('first')
+  await expect.poll(() => heard).toEqual(['first'])
+  second.socket.connect(channel.controlEndpoint)
+  await second.socket.send('second')
+  await expect.poll(() => refused, { timeout: 10_000 }).toEqual(['SECOND_PEER'])
+  await channel.send('control', 'same', [Buffer.from('for the first')])
+  expect(String(await first.socket.receive())).toBe('for the first')
+  await expect(second.socket.receive()).rejects.toThrow()
+  expect(heard).toEqual(['first'])
+})
