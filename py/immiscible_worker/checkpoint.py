@@ -29,6 +29,8 @@ _GENERATIONS = "generation.json"
 _TENSOR_PARTS = ("network", "ema", "optimizer")
 _FILES = {_SCALARS, *(f"{part}.safetensors" for part in (*_TENSOR_PARTS, "target"))}
 _FOLDER = re.compile(r"step-(\d{12})")
+# Half-written: the generation of its writer, the step.
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + r"(\d+)-\d+")
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,13 +216,22 @@ def _retain(root: Path, written: Path, total_limit: int, warn: Warn) -> None:
         warn(f"an old checkpoint could not be removed: {error}")
 
 
-def load_newest(root: Path, run_id: str, config_hash: str, warn: Warn) -> tuple[Checkpoint, TrainState] | None:
+def load_newest(
+    root: Path, run_id: str, config_hash: str, warn: Warn, generation: int | None = None
+) -> tuple[Checkpoint, TrainState] | None:
     """The highest step whose manifest, files and state verify; None where there is none. Sweeps half-written ones.
 
+    generation: whose worker asks. What a later one writes is left alone: one that was stopped while it started may wake
+    when its successor is saving.
     Raises ConfigError (CONFIG_MISMATCH) where it belongs to another run or config. One that does not verify is skipped
     with a warning that names the file.
     """
-    sweep_temporary(root)
+
+    def is_left(name: str) -> bool:
+        written = _TEMPORARY.fullmatch(name)
+        return generation is None or written is None or int(written[1]) <= generation
+
+    sweep_temporary(root, is_left)
     for folder in reversed(_folders(root)):
         try:
             manifest, contents = read_verified(folder)

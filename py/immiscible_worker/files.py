@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -58,16 +59,25 @@ def replace_folder(temporary: Path, target: Path) -> None:
     """Renames a complete folder into place. What was there is moved aside first and removed last. Raises OSError."""
     aside = target.with_name(f"{_ASIDE_PREFIX}{target.name}")
     remove_tree(aside)
-    if target.exists():
-        target.rename(aside)
+    try:
+        # Fails where something is there, or where `temporary` is not: swept by a successor, whose is what is there.
+        temporary.rename(target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        _rename_over(temporary, target, aside)
+    sync_folder(target.parent)
+    # It is in nobody's way, and `sweep_temporary` will find it.
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename_over(temporary: Path, target: Path, aside: Path) -> None:
+    target.rename(aside)
     try:
         temporary.rename(target)
     except OSError:
         _move_back(aside, target)
         raise
-    sync_folder(target.parent)
-    # It is in nobody's way, and `sweep_temporary` will find it.
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _move_back(aside: Path, target: Path) -> None:
@@ -81,14 +91,14 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def sweep_temporary(folder: Path) -> None:
+def sweep_temporary(folder: Path, is_left: Callable[[str], bool] = lambda _: True) -> None:
     """Removes what earlier processes left half-written. Call it only where no other process is writing.
 
-    What was moved aside for a successor that never came is moved back.
+    What was moved aside for a successor that never came is moved back. is_left: whether a name is an earlier process's.
     """
     if not folder.is_dir():
         return
-    for path in list(folder.glob(f"{TEMPORARY_PREFIX}*")):
+    for path in [path for path in folder.glob(f"{TEMPORARY_PREFIX}*") if is_left(path.name)]:
         target = path.with_name(path.name.removeprefix(_ASIDE_PREFIX))
         if target != path and not target.exists():
             _move_back(path, target)

@@ -154,7 +154,8 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     check_settings(welcome.config.sampling, trainer.objective.scheduler)
     fingerprint = take_fingerprint(device)
     warnings: list[str] = []
-    loaded = load_newest(_checkpoints(welcome), environment.run_id, welcome.config_hash, warnings.append)
+    root, generation = _checkpoints(welcome), environment.generation
+    loaded = load_newest(root, environment.run_id, welcome.config_hash, warnings.append, generation)
     checkpoint = None
     if loaded is not None:
         checkpoint, state = loaded
@@ -164,7 +165,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     for warning in warnings:
         log(warning)
     track = open_tracking(welcome.config.tracking, Path(welcome.run_folder), environment.run_id, trainer.step)
-    origin = Origin(environment.run_id, welcome.config_hash, environment.generation, fingerprint)
+    origin = Origin(environment.run_id, welcome.config_hash, generation, fingerprint)
     channel.set_progress("waiting", trainer.step)
     channel.send(
         Ready(

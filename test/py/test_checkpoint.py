@@ -13,7 +13,7 @@ import pytest
 import torch
 from training import make_origin, make_trainer, train, write_checkpoint
 
-from immiscible_worker import checkpoint
+from immiscible_worker import checkpoint, files
 from immiscible_worker.checkpoint import FileRecord, describe_difference, load_newest, read_verified, seal
 from immiscible_worker.errors import CheckpointError, ConfigError, SupersededError
 from immiscible_worker.state import TrainState, state_sha256
@@ -225,6 +225,28 @@ def test_death_at_any_point_before_the_rename_leaves_the_previous_one(
     assert steps_in(tmp_path) == [5], "what was half-written is swept"
     write_at(tmp_path, trainer, 10)
     assert load_step(tmp_path) == 10
+
+
+def test_a_worker_that_wakes_leaves_alone_what_its_successor_writes(tmp_path: Path, trainer: Trainer) -> None:
+    write_at(tmp_path, trainer, 5)
+    for name in (".tmp-1-10", ".tmp-2-10", ".tmp-3-10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "network.safetensors").touch()
+    assert load_newest(tmp_path, RUN_ID, CONFIG_HASH, pytest.fail, 2) is not None
+    assert sorted(path.name for path in tmp_path.glob(".tmp-*")) == [".tmp-3-10"]
+    assert load_newest(tmp_path, RUN_ID, CONFIG_HASH, pytest.fail, 3) is not None
+    assert list(tmp_path.glob(".tmp-*")) == []
+
+
+def test_a_worker_whose_folder_was_swept_never_moves_what_its_successor_wrote(
+    tmp_path: Path, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_at(tmp_path, trainer, 5)
+    target = tmp_path / "step-000000000005"
+    monkeypatch.setattr(files, "_rename_over", lambda *_: pytest.fail("it was moved, if only for a moment"))
+    with pytest.raises(FileNotFoundError):
+        files.replace_folder(tmp_path / ".tmp-0-5", target)
+    assert load_step(tmp_path) == 5
 
 
 def test_death_before_the_old_ones_are_removed_leaves_both(

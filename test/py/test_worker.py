@@ -262,6 +262,21 @@ def test_a_silent_orchestrator_is_left_after_the_lease() -> None:
         assert "ending without saving" in worker.stderr.read_text()
 
 
+def test_time_in_which_a_worker_did_not_run_is_no_lack_of_progress() -> None:
+    with launch() as worker:
+        worker.wait_for(Hello)
+        while not worker.heartbeats:
+            worker.next_event(1)
+        worker.process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        worker.process.send_signal(signal.SIGCONT)
+        before = len(worker.heartbeats)
+        while len(worker.heartbeats) < before + 2:
+            worker.next_event(1)
+        # The first of them may have been sent before the stop.
+        assert worker.heartbeats[-1].age_ms - worker.heartbeats[before - 1].age_ms < 3000
+
+
 def test_the_end_of_stdin_is_the_end_of_the_worker() -> None:
     with launch() as worker:
         worker.wait_for(Hello)

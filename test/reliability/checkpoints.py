@@ -64,7 +64,7 @@ def _retain_by_name(root: Path, _written: Path, total_limit: int, _warn: object)
         files.remove_tree(folder)
 
 
-def _sweep_all(folder: Path) -> None:
+def _sweep_all(folder: Path, _is_left: object) -> None:
     for path in folder.glob(".tmp-*") if folder.is_dir() else []:
         files.shutil.rmtree(path)
 

@@ -39,7 +39,8 @@ export interface CheckpointOptions extends CheckpointPlants {
 }
 
 const TEMPORARY = '.tmp-'
-const ASIDE = '.tmp-old-'
+const ASIDE = '.tmp-aside-'
+const DOOMED = '.tmp-old-'
 const MANIFEST = 'manifest.json'
 const FILES = ['network', 'scalars']
 const WRITE_MS = 12
@@ -67,8 +68,7 @@ export function createCheckpoints({
   async function save({ step, state }: Checkpoint): Promise<void> {
     const target = nameOf(step)
     await point('save', QUICK_MS)
-    const isThere = disk.exists(target)
-    if (isThere) {
+    if (disk.exists(target)) {
       if (readVerified(disk, target)?.state === state) return
       warn(`checkpoint ${target} is replaced`)
     }
@@ -84,7 +84,7 @@ export function createCheckpoints({
       if (plants.isTorn) {
         onVisible({ step, state })
         onCommitted({ step, state })
-      } else await replaceFolder(temporary, target, { step, state }, isThere)
+      } else await replaceFolder(temporary, target, { step, state })
     } catch (error) {
       if (disk.exists(temporary)) await removeTree(temporary).catch(() => undefined)
       throw error
@@ -105,23 +105,30 @@ export function createCheckpoints({
     await point('save.syncFolder', QUICK_MS)
   }
 
-  async function replaceFolder(temporary: string, target: string, checkpoint: Checkpoint, isThere: boolean): Promise<void> {
+  async function replaceFolder(temporary: string, target: string, checkpoint: Checkpoint): Promise<void> {
     const aside = `${ASIDE}${target}`
     await removeTree(aside)
-    // One that was not there is a successor's, and is never moved: the rename fails.
-    if ((isThere || plants.movesAny) && disk.exists(target)) disk.rename(target, aside)
     await point('save.rename', QUICK_MS)
+    // A worker whose folder was swept must not move what its successor wrote.
+    const isOver = !disk.isFree(target) && (disk.exists(temporary) || plants.movesAny)
+    if (isOver) await renameOver(temporary, target, aside)
+    else disk.rename(temporary, target)
+    onVisible(checkpoint)
+    await point('save.syncNames', QUICK_MS)
+    if (!plants.syncsNothing) disk.syncNames()
+    onCommitted(checkpoint)
+    await removeTree(aside).catch(() => undefined)
+  }
+
+  async function renameOver(temporary: string, target: string, aside: string): Promise<void> {
+    disk.rename(target, aside)
+    await point('save.aside', QUICK_MS)
     try {
       disk.rename(temporary, target)
     } catch (error) {
       moveBack(aside, target)
       throw error
     }
-    onVisible(checkpoint)
-    await point('save.syncNames', QUICK_MS)
-    if (!plants.syncsNothing) disk.syncNames()
-    onCommitted(checkpoint)
-    await removeTree(aside).catch(() => undefined)
   }
 
   function moveBack(aside: string, target: string): void {
@@ -145,11 +152,11 @@ export function createCheckpoints({
     try {
       const doomed = verified.slice(limit).filter((name) => name !== written)
       for (const name of doomed) {
-        disk.rename(name, `${ASIDE}${name}`)
+        disk.rename(name, `${DOOMED}${name}`)
         await point('retain.rename', QUICK_MS)
       }
       if (doomed.length > 0) disk.syncNames()
-      for (const name of doomed) await removeTree(`${ASIDE}${name}`)
+      for (const name of doomed) await removeTree(`${DOOMED}${name}`)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
       warn(`an old checkpoint could not be removed: ${error.message}`)

@@ -19,6 +19,8 @@ export interface Disk {
   nextGeneration: number
   names(): string[]
   exists(name: string): boolean
+  /** Whether a folder can be renamed to it: nothing is there, or an empty folder. */
+  isFree(name: string): boolean
   makeFolder(name: string): void
   /** The file is there, its bytes are not yet. */
   beginFile(folder: string, file: string): void
@@ -69,6 +71,7 @@ export function createDisk(random: Random): Disk {
     nextGeneration: 0,
     names: () => [...names.keys()],
     exists: (name) => names.has(name),
+    isFree: (name) => (names.get(name)?.size ?? 0) === 0,
     makeFolder(name) {
       expectSpace()
       if (names.has(name)) throw new DiskError(`${name}: is there already`)
@@ -88,7 +91,7 @@ export function createDisk(random: Random): Disk {
     },
     rename(from, to) {
       const folder = folderOf(from)
-      if ((names.get(to)?.size ?? 0) > 0) throw new DiskError(`${to}: directory not empty`)
+      if (!disk.isFree(to)) throw new DiskError(`${to}: directory not empty`)
       change((all) => {
         all.delete(from)
         all.set(to, folder)

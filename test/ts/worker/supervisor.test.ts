@@ -168,6 +168,12 @@ test('link clock: a worker that falls silent, whose stacks are asked for before 
   expect(steps).toEqual([0, 1])
 })
 
+test('progress clock: a worker that waits for what it has been sent', { timeout: 15 * SECONDS }, async () => {
+  const { ended, steps } = await live('waits', { stepSeconds: 1 })
+  expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringMatching(/no progress for [12] s while waiting/) as string })
+  expect(steps).toEqual([0, 1])
+})
+
 test('progress clock: a worker that beats but does not move', { timeout: 15 * SECONDS }, async () => {
   const { ended } = await live('stuck', { stepSeconds: 1 })
   expect(ended).toMatchObject({ code: 'WORKER_GONE', message: expect.stringMatching(/no progress for [12] s while training/) as string })
