@@ -24,7 +24,7 @@ interface SamplingOptions {
   readonly solver?: Sampling['solver']
   /** Of a class-conditional model: 1 is none, 0 the unconditional model. */
   readonly guidanceScale?: number
-  /** Run the code of the user's own network that lies in a pipeline folder. Default: in a run folder yes, whose config named it; elsewhere no. */
+  /** Run the code of the user's own network that lies in a pipeline folder. Default: in a run folder whose config has such a network yes; elsewhere no. */
   readonly trustRemoteCode?: boolean
   readonly onSetup?: (line: string) => void
 }
@@ -64,8 +64,11 @@ function findPipeline(folder: string): Pipeline {
     return { pipeline: resolve(folder), numImages: samplingConfig.parse({}).numImages, trustRemoteCode: false }
   }
   const { path, config } = readRunFolder(folder)
-  return { pipeline: join(path, 'pipeline'), numImages: config.sampling.numImages, trustRemoteCode: true }
+  return { pipeline: join(path, 'pipeline'), numImages: config.sampling.numImages, trustRemoteCode: hasOwnNetwork(config) }
 }
+
+/** Then its code is what the run was told to run; no other run has code in its pipeline. */
+const hasOwnNetwork = ({ network }: TrainConfig): boolean => network.kind === 'module'
 
 /** What both tools are asked: null is as the record in the pipeline folder has it. */
 function toRequest(defaults: Pipeline, options: SamplingOptions): object {
@@ -112,7 +115,7 @@ export async function evaluateRun(runFolder: string, options: SamplingOptions = 
     writeFileSync(labels, dataset.labels ?? new Int32Array(0))
     const { imageShape, numClasses } = dataset
     const input = {
-      ...toRequest({ pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: true }, options),
+      ...toRequest({ pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: hasOwnNetwork(config) }, options),
       images,
       labels,
       imageShape,

@@ -302,10 +302,3 @@ def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     return sorted(folder for folder in root.iterdir() if folder.is_dir() and _FOLDER.fullmatch(folder.name))
-
-
-def describe_difference(saved: Fingerprint, current: Fingerprint) -> str | None:
-    """'resume is not bit-exact: torch 2.12 -> 2.13' where a checkpoint comes from another environment, else None."""
-    before, now = msgspec.to_builtins(saved), msgspec.to_builtins(current)
-    changes = [f"{field} {before[field]} -> {now[field]}" for field in before if before[field] != now[field]]
-    return f"resume is not bit-exact: {', '.join(changes)}" if changes else None

@@ -1,9 +1,10 @@
-"""What decides the bits besides config and data: versions, device, instruction set, threads."""
+"""What decides the bits besides config and data: versions, device, instruction set, threads; what differs, in words."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,21 +12,70 @@ import torch
 
 from .protocol import Fingerprint
 
+# Set by hand, each changes which kernels run, or how they round, on the same machine.
+_CPU_OVERRIDES = (
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_CBWR",
+)
+_CUDA_OVERRIDES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
+_WORDS = {
+    "python": "Python",
+    "torch": "torch",
+    "diffusers": "diffusers",
+    "device": "device",
+    "cpu_capability": "CPU instruction set",
+    "num_threads": "number of torch threads",
+    "platform": "platform",
+}
+
 
 def take_fingerprint(device: torch.device) -> Fingerprint:
     """Of this process, after `configure_torch`."""
-    name = f"cuda:{torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
-    # Either variable changes which kernels run; both default to what the CPU can do.
-    overrides = [f"{key}={os.environ[key]}" for key in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA") if key in os.environ]
+    is_cuda = device.type == "cuda"
+    # The build of torch says which CUDA; which cuDNN is found where it runs.
+    cudnn = [f"cuDNN {torch.backends.cudnn.version()}"] if is_cuda else []
+    driver = [f"NVIDIA driver {_driver_version()}"] if is_cuda else []
+    name = f"cuda:{torch.cuda.get_device_name(device)}" if is_cuda else device.type
     return Fingerprint(
         python=platform.python_version(),
-        torch=str(torch.__version__),
+        torch=", ".join([str(torch.__version__), *cudnn]),
         diffusers=_version_of("diffusers"),
-        device=name,
-        cpu_capability=" ".join([torch.backends.cpu.get_cpu_capability(), *overrides]),
+        device=" ".join([name, *(_overrides(_CUDA_OVERRIDES) if is_cuda else [])]),
+        cpu_capability=" ".join([torch.backends.cpu.get_cpu_capability(), *_overrides(_CPU_OVERRIDES)]),
         num_threads=torch.get_num_threads(),
-        platform=f"{platform.system()} {platform.machine()} {_cpu_model()}".strip(),
+        platform=", ".join([f"{platform.system()} {platform.machine()} {_cpu_model()}".strip(), *driver]),
     )
+
+
+def describe_difference(saved: Fingerprint, current: Fingerprint, is_deterministic: bool = True) -> str | None:
+    """'resume is not bit-exact: torch 2.12 -> 2.13' where a checkpoint comes from another environment, else None.
+
+    is_deterministic: whether two runs on the same fingerprint are the same.
+    """
+    changes = [
+        f"{word} {getattr(saved, field)} -> {getattr(current, field)}"
+        for field, word in _WORDS.items()
+        if getattr(saved, field) != getattr(current, field)
+    ]
+    if not is_deterministic:
+        changes.append("training.deterministic is false")
+    return f"resume is not bit-exact: {', '.join(changes)}" if changes else None
+
+
+def _overrides(names: Sequence[str]) -> list[str]:
+    return [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+
+
+def _driver_version() -> str:
+    """Of NVIDIA's kernel module."""
+    try:
+        return Path("/sys/module/nvidia/version").read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def _version_of(package: str) -> str:

@@ -179,7 +179,8 @@ def load_pipeline(folder: Path, trust_remote_code: bool = False) -> tuple[torch.
         network_class = load_network_class(folder)
     else:
         network_class = _class_of_diffusers(folder / "unet" / "config.json", ModelMixin)
-    network = network_class.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+    # Else diffusers takes a pickle where there is no safetensors file.
+    network = network_class.from_pretrained(folder / "unet", low_cpu_mem_usage=False, use_safetensors=True)
     scheduler_class = _class_of_diffusers(folder / "scheduler" / "scheduler_config.json", diffusers.SchedulerMixin)
     scheduler = scheduler_class.from_pretrained(folder / "scheduler")
     try:

@@ -141,9 +141,9 @@ def _receive_welcome(channel: Channel, environment: Environment) -> Welcome | Re
 
 def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
-    from .checkpoint import Origin, describe_difference, load_newest
+    from .checkpoint import Origin, load_newest
     from .device import configure_torch
-    from .fingerprint import take_fingerprint
+    from .fingerprint import describe_difference, take_fingerprint
     from .notice import describe_gate, list_notices
     from .sampler import check_settings
     from .tracking import open_tracking
@@ -160,7 +160,8 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     if loaded is not None:
         checkpoint, state = loaded
         trainer.load(state)
-        difference = describe_difference(checkpoint.manifest.fingerprint, fingerprint)
+        is_deterministic = welcome.config.training.deterministic or device.type == "cpu"
+        difference = describe_difference(checkpoint.manifest.fingerprint, fingerprint, is_deterministic)
         warnings += [difference] if difference else []
     for warning in warnings:
         log(warning)

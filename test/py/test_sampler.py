@@ -165,6 +165,15 @@ def test_a_class_conditional_model_is_judged_by_what_was_asked(monkeypatch: pyte
     assert evaluate(unconditional, scheduler, images, labels, 10, 20, Settings(1), seed=0).label_agreement is None
 
 
+def test_a_pipeline_whose_weights_are_a_pickle_is_refused(tmp_path: Path, trainer: Trainer) -> None:
+    write_pipeline(trainer, tmp_path / "pipeline")
+    unet = tmp_path / "pipeline" / "unet"
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(trainer.network.state_dict(), unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        load_pipeline(tmp_path / "pipeline")
+
+
 def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer) -> None:
     write_pipeline(trainer, tmp_path / "pipeline")
     for part, base in (("unet/config.json", "ModelMixin"), ("scheduler/scheduler_config.json", "SchedulerMixin")):

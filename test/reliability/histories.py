@@ -113,12 +113,13 @@ def write_history(root: Path, random: Random, total_limit: int, drops: Drops) ->
         label = load(root)
         history.promises.append((now(), label))
 
-    def die(action: Callable[[], None], after: int) -> None:
-        """The process ends after so many more operations; its files stay as they are."""
-        until = now() + after
+    def die(action: Callable[[], None], after: int | None) -> None:
+        """The process ends after so many more operations, or right after a rename; its files stay as they are."""
+        begun = now()
 
         def before(_: Operation) -> None:
-            if now() >= until:
+            is_renamed = now() > begun and recorder.operations[-1].kind == "rename"
+            if is_renamed if after is None else now() >= begun + after:
                 raise DiedError
 
         recorder.before = before
@@ -133,7 +134,7 @@ def write_history(root: Path, random: Random, total_limit: int, drops: Drops) ->
             save_one(5 * step, variant)
         at = 5 * num_older
         for _ in range(random.randrange(3)):
-            die(lambda at=at: save_one(at + 5, variant), random.randrange(45))
+            die(lambda at=at: save_one(at + 5, variant), random.choice([None, random.randrange(45)]))
             if random.random() < 0.3:
                 die(load_one, random.randrange(6))
             load_one()
@@ -141,6 +142,9 @@ def write_history(root: Path, random: Random, total_limit: int, drops: Drops) ->
         promised = history.promises[-1][1]
         if promised and random.random() < 0.5:
             # Another machine, other bits: what is there under this step must make room.
+            if random.random() < 0.5:
+                die(lambda: save_one(promised[0], variant + 2), None)
+                load_one()
             save_one(promised[0], variant + 2)
         save_one(at + 10, variant)
         save_one(at + 15, variant)

@@ -93,8 +93,9 @@ function parseCall(text: string, folder: string): FileOperation | undefined {
 }
 
 /**
- * What is not in order: something renamed into place before all of it is synced; something old removed, or the end reached, before the
- * new names are; something removed before its being moved away is. isCache: what may be lost, as long as it is never torn.
+ * What is not in order: something renamed into place before all of it is synced, or before the folders that lead there are; something old
+ * removed, something new begun, or the end reached, before the new name is; something removed before its being moved away is.
+ * isCache: what may be lost, as long as it is never torn.
  */
 export function findDisorder(operations: readonly FileOperation[], isCache: (path: string) => boolean = () => false): string[] {
   const problems: string[] = []
@@ -102,9 +103,13 @@ export function findDisorder(operations: readonly FileOperation[], isCache: (pat
   const drafts = new Set<string>()
   /** Files with bytes, and folders with new names, that a loss of power would take. */
   const unsynced = new Set<string>()
+  /** Folders into which something was renamed. */
+  const renamedInto = new Set<string>()
   /** Folders from which something old was moved away. */
   const movedFrom = new Set<string>()
   const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`)
+  /** Above the folder itself, whose names are synced after the rename. */
+  const leadsTo = (path: string, folder: string): boolean => folder !== dirname(path) && (folder === '.' || path.startsWith(`${folder}/`))
   const remove = (path: string): void => {
     if (drafts.delete(path) || isCache(path)) return void unsynced.delete(path)
     const open = [...unsynced, ...movedFrom]
@@ -114,6 +119,7 @@ export function findDisorder(operations: readonly FileOperation[], isCache: (pat
     switch (kind) {
       case 'mkdir':
       case 'create':
+        if (renamedInto.size > 0) problems.push(`${path} is begun before ${[...renamedInto].join(', ')} is synced`)
         drafts.add(path)
         if (kind === 'create') unsynced.add(path)
         if (!isCache(path)) unsynced.add(dirname(path))
@@ -124,13 +130,16 @@ export function findDisorder(operations: readonly FileOperation[], isCache: (pat
       case 'fsync':
         unsynced.delete(path)
         movedFrom.delete(path)
+        renamedInto.delete(path)
         break
       case 'rename':
         if (drafts.has(path)) {
-          const early = [...unsynced].filter((name) => isBelow(name, path))
+          const early = [...unsynced].filter((name) => isBelow(name, path) || leadsTo(target, name))
           if (early.length > 0) problems.push(`${path} is renamed before ${early.join(', ')} is synced`)
           for (const name of drafts) if (isBelow(name, path)) drafts.delete(name)
-          if (!isCache(target)) unsynced.add(dirname(target))
+          if (isCache(target)) break
+          unsynced.add(dirname(target))
+          renamedInto.add(dirname(target))
         } else {
           remove(path)
           movedFrom.add(dirname(path))

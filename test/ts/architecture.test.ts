@@ -1,4 +1,4 @@
-/** The house rules, read from the sources: who may import whom, how long a file may be, what is public, what must not be there. */
+/** The house rules, read from the sources: who may import whom, how long a file may be, what is public. What must not be there: gate.test.ts. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -112,19 +112,9 @@ function findPythonViolations(files: Sources): string[] {
       if (name !== 'codec.py' && ['struct', 'zlib', 'binascii'].includes(leaf))
         violations.push(`${file}: only codec.py knows bytes, not ${module}`)
       if (name !== 'channel.py' && leaf === 'zmq') violations.push(`${file}: only channel.py knows zmq`)
-      if (['pickle', 'marshal', 'shelve', 'dill', 'cloudpickle'].includes(leaf)) violations.push(`${file}: imports ${module}`)
     }
   }
   return violations
-}
-
-function findForbiddenCode(files: Sources): string[] {
-  const forbidden =
-    /\bpickle\.|(?<!safetensors\.)\btorch\.(?:load|save)\(|(?<![.\w])eval\(|(?<![.\w])exec\(|\bshell: true|\bshell=True|\bos\.system\(/
-  return Object.entries(files).flatMap(([file, source]) => {
-    const found = forbidden.exec(source)
-    return found ? [`${file}: ${found[0]}`] : []
-  })
 }
 
 function findLongFiles(files: Sources): string[] {
@@ -147,7 +137,6 @@ const isGenerated = (source: string): boolean => source.slice(0, 200).includes('
 describe('the tree', () => {
   test('TypeScript imports keep to their rooms', () => expect(findTypeScriptViolations(sources)).toEqual([]))
   test('Python imports keep to their rooms', () => expect(findPythonViolations(sources)).toEqual([]))
-  test('nothing unpickles, evaluates text or starts a shell', () => expect(findForbiddenCode(sources)).toEqual([]))
   test('files are short', () => expect(findLongFiles(sources)).toEqual([]))
   test("each file's first line says its one reason", () => expect(findSilentFiles(sources)).toEqual([]))
   test('every room that is there has a rule, or joins the others', () => {
@@ -190,17 +179,12 @@ describe('control: each planted violation is found', () => {
     ['objective -> zmq', 'py/immiscible_worker/objective/x.py', 'import torch, zmq', findPythonViolations],
     ['network -> msgspec', 'py/immiscible_worker/network.py', 'from msgspec import json', findPythonViolations],
     ['bytes outside codec', 'py/immiscible_worker/worker.py', '    import struct', findPythonViolations],
-    ['pickle', 'py/immiscible_worker/checkpoint.py', 'import pickle', findPythonViolations],
-    ['torch.load', 'py/immiscible_worker/checkpoint.py', 'state = torch.load(path)', findForbiddenCode],
-    ['eval', 'ts/cli/x.ts', "eval('1')", findForbiddenCode],
-    ['a shell', 'ts/process.ts', 'spawn(command, { shell: true })', findForbiddenCode],
     ['a long file', 'ts/cli/x.ts', '\n'.repeat(301), findLongFiles],
     ['a silent file', 'ts/cli/x.ts', 'export const x = 1\n', findSilentFiles],
   ]
   test.each(cases)('%s', (_name, file, source, find) => {
     expect(find({ [file]: source })).not.toEqual([])
   })
-  test('torch.nn.Module.eval() is no eval', () => expect(findForbiddenCode({ 'py/x.py': 'network.eval()' })).toEqual([]))
 })
 
 test('the public surface is this, and changes only on purpose', () => {

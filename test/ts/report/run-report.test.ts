@@ -30,17 +30,40 @@ const done = (step: number): WorkerEvent => ({
   batchSha256: '',
 })
 
-test('a step event carries the telemetry of its batch, and the result its means', () => {
-  const config = testConfig({ globalBatchSize: 32, outputDir: join(folder, 'run') })
+const config = testConfig({ globalBatchSize: 32 })
+
+function create(outputDir = join(folder, 'run')): ReturnType<typeof createRunFolder> {
+  const inFolder = { ...config, outputDir }
   const manifest = {
     format: 'immiscible-run/1',
     runId: '0'.repeat(32),
-    configHash: hashConfig(config),
+    configHash: hashConfig(inFolder),
     datasetSha256: '',
     protocolVersion: 1,
     createdAt: '',
   } as const
-  using run = createRunFolder(config, manifest)
+  return createRunFolder(inFolder, manifest)
+}
+
+test('what a worker says at a resume of another environment is a warning of the run', () => {
+  using run = create()
+  const heard: RunEvent[] = []
+  const report = createRunReport(run, (event) => heard.push(event))
+  const message = 'resume is not bit-exact: number of torch threads 1 -> 2'
+  const names = ['python', 'torch', 'diffusers', 'device', 'cpuCapability', 'platform'] as const
+  const fingerprint = {
+    ...(Object.fromEntries(names.map((name) => [name, name])) as Record<(typeof names)[number], string>),
+    numThreads: 2,
+  }
+  report.heard({ kind: 'ready', step: 5, resumedFrom: 'step-5', numParameters: 1, fingerprint, warnings: [message] })
+  expect(heard).toMatchObject([
+    { kind: 'worker', state: 'ready', step: 5 },
+    { kind: 'warning', code: 'WORKER', message },
+  ])
+})
+
+test('a step event carries the telemetry of its batch, and the result its means', () => {
+  using run = create()
   const heard: RunEvent[] = []
   const report = createRunReport(run, (event) => heard.push(event))
   expect(report.metrics()).toBe(undefined)
