@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -60,11 +61,11 @@ def replace_folder(temporary: Path, target: Path) -> None:
     aside = target.with_name(f"{_ASIDE_PREFIX}{target.name}")
     remove_tree(aside)
     try:
-        # Fails where something is there, or where `temporary` is not: swept by a successor, whose is what is there.
         temporary.rename(target)
-    except FileNotFoundError:
-        raise
-    except OSError:
+    except OSError as error:
+        # Where `temporary` is gone, a successor swept it, and what is there is the successor's: it must not be moved.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
         _rename_over(temporary, target, aside)
     sync_folder(target.parent)
     # It is in nobody's way, and `sweep_temporary` will find it.

@@ -17,7 +17,7 @@ export function check({ config, history }: Checked): string[] {
   const truth = undisturbed(config)
   return [
     ...checkEnd(config, history, truth.states),
-    ...checkLives(history, truth),
+    ...checkLives(config, history, truth),
     ...checkCredits(config, history),
     ...checkCommits(history, truth.states),
     ...checkAlarms(history),
@@ -88,7 +88,12 @@ function checkLoop({ worker }: TrainConfig, entries: readonly Entry[], times: nu
 }
 
 /** Each life goes on from a committed state, and applies the batches that follow, each once, in order. */
-function checkLives({ entries }: History, { batches, states }: { batches: readonly string[]; states: readonly string[] }): string[] {
+function checkLives(
+  { validation, globalBatchSize }: TrainConfig,
+  { entries }: History,
+  { batches, states }: { batches: readonly string[]; states: readonly string[] },
+): string[] {
+  const numHeldOut = Math.ceil(validation.numImages / globalBatchSize)
   const broken: string[] = []
   const next = new Map<number, number>()
   const loaded = new Map<number, number>()
@@ -98,6 +103,8 @@ function checkLives({ entries }: History, { batches, states }: { batches: readon
       next.set(entry.generation, entry.step)
       if (entry.state !== states[entry.step]) broken.push(`life ${entry.generation} loaded a state that is not that of step ${entry.step}`)
     }
+    if (entry.kind === 'heldOut' && entry.count !== numHeldOut)
+      broken.push(`life ${entry.generation} holds ${entry.count} of ${numHeldOut}`)
     if (entry.kind === 'applied') {
       const { generation, step, batch, state } = entry
       if (step !== next.get(generation)) broken.push(`life ${generation} applied step ${step}, expected ${next.get(generation)}`)

@@ -17,8 +17,6 @@ export interface CheckpointPlants {
   readonly isUnfenced?: boolean
   /** At its start removes what is half-written, whoever writes it. */
   readonly sweepsAll?: boolean
-  /** Moves aside whatever has the name, also what a successor wrote meanwhile. */
-  readonly movesAny?: boolean
 }
 
 export interface Checkpoint {
@@ -110,8 +108,7 @@ export function createCheckpoints({
     await removeTree(aside)
     await point('save.rename', QUICK_MS)
     // A worker whose folder was swept must not move what its successor wrote.
-    const isOver = !disk.isFree(target) && (disk.exists(temporary) || plants.movesAny)
-    if (isOver) await renameOver(temporary, target, aside)
+    if (disk.exists(temporary) && !disk.isFree(target)) await renameOver(temporary, target, aside)
     else disk.rename(temporary, target)
     onVisible(checkpoint)
     await point('save.syncNames', QUICK_MS)

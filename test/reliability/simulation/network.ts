@@ -51,7 +51,6 @@ interface Link {
 interface Flight {
   readonly at: number
   isLost: boolean
-  isThere: boolean
 }
 
 interface Server {
@@ -91,10 +90,9 @@ export function createNetwork(world: World, { interfere, onSent, onArrived }: Ne
   function depart(link: Link, flights: Flight[], arrive: () => void): void {
     const latency = random.chance(0.1) ? random.between(5, 80) : random.between(0, 5)
     const at = Math.max(world.now + latency, cloggedUntil[link.name], flights.at(-1)?.at ?? 0)
-    const flight: Flight = { at, isLost: false, isThere: false }
+    const flight: Flight = { at, isLost: false }
     flights.push(flight)
     world.after(at - world.now, () => {
-      flight.isThere = true
       flights.splice(flights.indexOf(flight), 1)
       if (!flight.isLost) arrive()
     })
