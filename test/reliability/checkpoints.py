@@ -24,7 +24,7 @@ from immiscible_worker import checkpoint, files
 from immiscible_worker.state import TrainState
 
 # Crash states, those of one prefix of the operations at most, damaged checkpoints.
-SCALES = {"short": (2_500, 60, 250), "quick": (15_000, 200, 600), "long": (150_000, 400, 2_500)}
+SCALES = {"short": (2_000, 40, 200), "quick": (15_000, 200, 600), "long": (150_000, 400, 2_500)}
 # Within so many crash states or damaged checkpoints a planted fault must be found.
 CONTROL_LIMIT = 30_000
 
@@ -99,7 +99,7 @@ def run_controls(folder: Path, random: Random) -> list[dict[str, Any]]:
     for number, (name, (drops, faults)) in enumerate(CRASH_CONTROLS.items()):
         findings = Findings()
         with planted(*faults):
-            enumerate_states(folder / f"control-{number}", CONTROL_LIMIT, random, findings, per_prefix=20, drops=drops)
+            enumerate_states(folder / f"control-{number}", CONTROL_LIMIT, random, findings, per_prefix=8, drops=drops)
         controls.append({"name": name, "isCaught": bool(findings.violations)})
     for name, faults in ROT_CONTROLS.items():
         findings = Findings()

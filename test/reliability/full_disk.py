@@ -187,7 +187,7 @@ def main(scale: str, folder: Path) -> None:
     except PermissionError as error:
         print(json.dumps({"notRun": f"a tmpfs may not be mounted here: {error}"}))
         return
-    check_saves(folder, {"short": 14, "quick": 30, "long": 80}[scale], violations, faults)
+    check_saves(folder, {"short": 8, "quick": 30, "long": 80}[scale], violations, faults)
     for kind in [] if scale == "short" else ["full", "read-only"]:
         faults["workers whose disk fails"] += 1
         check_worker(folder, kind, violations)
