@@ -46,6 +46,7 @@ export function connect(connection: Connection, { curve, plain, isHalf, ...optio
       // One connection each, so that refusals can be counted; a Unix socket refuses where too many connect at once, and nothing else there does.
       reconnectInterval: endpoint.startsWith('ipc:') ? 20 : -1,
       sendTimeout: 0,
+      sendHighWaterMark: 0,
       receiveHighWaterMark: 1000,
       ...(curve && { curvePublicKey: curve.publicKey, curveSecretKey: curve.secretKey, curveServerKey: curve.serverKey }),
       ...(plain && { plainUsername: 'a', plainPassword: 'b' }),

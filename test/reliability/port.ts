@@ -1,16 +1,16 @@
 /** Garbage against the bound sockets, and peers that were let in and misbehave, while a good client is served; the other direction is port.py. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { makeKeys } from '../../ts/index.ts'
 import type { Campaign, CampaignContext, Control, Scale } from './campaign.ts'
+import { openHalf, sendOversized, throwGarbage } from './garbage.ts'
 import { MISDEEDS, misbehave } from './misdeeds.ts'
 import { connect, readConnection, readKeys, startGoodClient, until, type Connection, type PeerOptions } from './peer.ts'
-import { seeded, type Seeded } from './seeded.ts'
+import { seeded } from './seeded.ts'
 
 interface Size {
   readonly garbage: number
@@ -93,11 +93,19 @@ async function tryServer(name: 'tcp' | 'ipc', size: Size, context: CampaignConte
       count("a stranger's heartbeats", size.flood)
       await good.served(3)
       problems.push(...(await checkGrowth(server, before, MOST_GROWTH_MIB)))
+      const heard = (goal: number): Promise<unknown> => until(`the log to count ${goal}`, () => countStrangers(server.lines) >= goal)
+      const power = 2 ** Math.floor(Math.log2(size.flood))
+      await heard(power)
       const beforeFrames = measure(server.process).rssMiB
-      await stranger.sendFrames(
+      using talker = connect(life, { ...server.curve, identity: 'talker' })
+      await talker.sendFrames(
         'control',
         Array.from({ length: size.frames }, () => Uint8Array.of(0x80)),
       )
+      // What it says next is heard after it: the count doubles then.
+      for (let at = 0; at < size.flood; at++) void talker.send('control', { kind: 'heartbeat', phase: 'training', step: at, ageMs: 0 })
+      await heard(2 * power)
+      count("a stranger's heartbeats", size.flood)
       count('messages of many frames', 1)
       await good.served(3)
       context.log(
@@ -201,81 +209,9 @@ async function checkGrowth(server: Pick<Server, 'name' | 'process'>, before: Mea
   return grown <= mostMiB ? [] : [`${server.name}: expected at most ${Math.round(mostMiB)} MiB more, got ${Math.round(grown)}`]
 }
 
-async function open(endpoint: string): Promise<Socket | undefined> {
-  // A Unix socket answers EAGAIN where its queue of new connections is full, and a moment later it is not.
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const socket = await tryToOpen(endpoint)
-    if (socket !== 'EAGAIN') return socket
-    await sleep(10)
-  }
-  return undefined
-}
-
-function tryToOpen(endpoint: string): Promise<Socket | 'EAGAIN' | undefined> {
-  const [, host = '', number = ''] = /^tcp:\/\/(.*):(\d+)$/.exec(endpoint) ?? []
-  const socket = host === '' ? createConnection(endpoint.slice('ipc://'.length)) : createConnection(Number(number), host)
-  return new Promise((resolve) => {
-    socket.once('connect', () => resolve(socket))
-    // Later on: reset while it sends, most of the time.
-    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'EAGAIN' ? 'EAGAIN' : undefined))
-  })
-}
-
-/** The greeting of ZMTP 3.0 (ZeroMQ RFC 23). */
-function greeting(mechanism: 'NULL' | 'CURVE'): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(64)
-  bytes.set([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0])
-  bytes.set(Buffer.from(mechanism), 12)
-  return bytes
-}
-
-/** Connections that send anything, many at a time. */
-async function throwGarbage(endpoint: string, times: number, random: Seeded): Promise<number> {
-  const one = async (): Promise<void> => {
-    const garbage = random.bytes(random.int(1500))
-    const start = random.pick([new Uint8Array(), greeting('NULL'), greeting('CURVE'), greeting('CURVE').subarray(0, random.int(64))])
-    const socket = await open(endpoint)
-    if (!socket) throw new Error(`expected ${endpoint} to take a connection, got none`)
-    await new Promise<void>((resolve) => socket.end(Buffer.concat([start, garbage]), () => resolve()).once('close', () => resolve()))
-    socket.destroy()
-  }
-  for (let at = 0; at < times; at += 32) await Promise.all(Array.from({ length: Math.min(32, times - at) }, one))
-  return times
-}
-
-/** Connections that begin a greeting and never end it. */
-async function openHalf(endpoint: string, times: number, random: Seeded): Promise<Socket[]> {
-  const sockets: Socket[] = []
-  for (let at = 0; at < times; at++) {
-    const socket = await open(endpoint)
-    if (!socket) throw new Error(`expected ${endpoint} to take connection ${at} of those that say nothing, got none`)
-    socket.write(greeting('CURVE').subarray(0, 1 + random.int(63)))
-    sockets.push(socket)
-  }
-  return sockets
-}
-
-/** Frames that claim to be long, before and (over ipc, where nobody needs a key) after the handshake. All of them are cut off. */
-async function sendOversized(endpoint: string, name: 'tcp' | 'ipc', random: Seeded): Promise<number> {
-  const ready = Buffer.from('\x05READY\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\0\x04', 'latin1')
-  const sizes = [2n ** 21n, 2n ** 30n, 2n ** 40n, 2n ** 63n - 1n, 2n ** 64n - 1n]
-  for (const flags of [0x02, 0x06]) {
-    for (const size of sizes) {
-      const socket = await open(endpoint)
-      if (!socket) throw new Error(`expected ${endpoint} to take a connection, got none`)
-      const closed = new Promise<boolean>((resolve) => socket.once('close', () => resolve(true)))
-      const header = Buffer.alloc(9)
-      header[0] = flags
-      header.writeBigUInt64BE(size, 1)
-      const body = Buffer.concat([ready, random.bytes(4)])
-      const shake = name === 'ipc' ? Buffer.concat([greeting('NULL'), Buffer.of(0x04, body.byteLength), body]) : greeting('CURVE')
-      socket.resume().write(Buffer.concat([shake, header, random.bytes(1000)]))
-      const isClosed = await Promise.race([closed, sleep(30_000, false, { ref: false })])
-      socket.destroy()
-      if (!isClosed) throw new Error(`expected a frame that claims ${size} bytes to end its connection, got nothing in 30 s`)
-    }
-  }
-  return 2 * sizes.length
+/** By the log, which says the powers of two. */
+function countStrangers(lines: readonly string[]): number {
+  return Math.max(0, ...lines.map((line) => Number(/REFUSED_UNKNOWN_IDENTITY: refused (\d+)/.exec(line)?.[1] ?? 0)))
 }
 
 /** Garbage from an orchestrator: port.py, in one process. */
