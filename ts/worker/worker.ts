@@ -1,5 +1,6 @@
 /** One life of a worker's process: launch, its session, the end. Restarting is supervisor.ts's. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { WorkerEventOf } from '../../protocol/index.ts'
 import { WorkerError } from '../errors.ts'
 import { launch } from '../process.ts'
@@ -19,6 +20,7 @@ export interface WorkerLife {
 }
 
 const STACK_DUMP_MS = 500
+const LAST_WORDS_MS = 1000
 const LOG_LINES_SHOWN = 8
 const LOG_LINE_SHOWN = 500
 /** A log may be larger than memory. */
@@ -42,6 +44,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
   let lastWords: WorkerEventOf<'stopped'> | undefined
   /** The first reason is the one reported. */
   let failure: Error | undefined
+  const hasSpoken = Promise.withResolvers<void>()
 
   const session = openSession(
     {
@@ -51,6 +54,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
         if (event.kind === 'stopped') lastWords = event
         if (event.kind === 'failed') failure ??= new WorkerFailure(event)
         options.onEvent(event)
+        if (event.kind === 'stopped' || event.kind === 'failed') hasSpoken.resolve()
       },
     },
     {
@@ -71,7 +75,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
     },
   )
 
-  const ended = child.exited.then(({ exitCode, signal, failure: why }) => {
+  const ended = child.exited.then(async ({ exitCode, signal, failure: why }) => {
+    // A process that ended by itself has said why, and what it said may still be on its way.
+    if (exitCode !== null && !lastWords && !failure) await Promise.race([hasSpoken.promise, sleep(LAST_WORDS_MS)])
     session.close()
     if (exitCode === 0 && lastWords) return lastWords
     if (failure) throw failure
