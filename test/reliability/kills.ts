@@ -62,7 +62,7 @@ interface Tally {
 
 /** At least so many kills, in runs of at most so many. */
 const SCALES = {
-  short: { numKills: 4, killsPerRun: 5, lanes: 1 },
+  short: { numKills: 3, killsPerRun: 4, lanes: 1 },
   quick: { numKills: 20, killsPerRun: 9, lanes: 2 },
   long: { numKills: 200, killsPerRun: 10, lanes: 2 },
 } as const satisfies Record<Scale, object>

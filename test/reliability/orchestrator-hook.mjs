@@ -31,7 +31,7 @@ if (HOOK_FAULT === 'clock jumps' || HOOK_FAULT === 'timeouts by the wall clock')
   const JUMPS = [0, -3, 730, -14_600].map((days) => days * 86_400_000)
   const RealDate = Date
   const monotonic = performance.now.bind(performance)
-  const now = () => RealDate.now() + JUMPS[Math.floor(monotonic() / 500) % JUMPS.length]
+  const now = () => RealDate.now() + JUMPS[Math.floor(monotonic() / 7) % JUMPS.length]
   globalThis.Date = class extends RealDate {
     constructor(...args) {
       super(...(args.length > 0 ? args : [now()]))

@@ -36,6 +36,7 @@ export const TINY = {
   optimizer: { lrWarmupSteps: 10 },
   sampling: { everySteps: 10, numImages: 1, numInferenceSteps: 2 },
   checkpoint: { everySteps: 5 },
+  tracking: { reportTo: [] },
   worker: { device: 'cpu', numThreads: 1, maxRestarts: 1000 },
   globalBatchSize: 8,
   maxTrainSteps: 40,

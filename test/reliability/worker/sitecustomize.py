@@ -162,7 +162,8 @@ ACTIONS: dict[str, Callable[[int], None]] = {
     "spin": spin,
     "sleep": lambda _: time.sleep(600),
     "interrupt and kill worker": interrupt,
-    "pause": lambda _: time.sleep(4),
+    "nap": lambda _: time.sleep(2),
+    "pause": lambda _: time.sleep(7),
     "shout": shout,
 }
 
@@ -233,12 +234,12 @@ def unfence(_: int) -> None:
 
 
 def jump_clock(_: int) -> None:
-    """time.time() jumps by days or years, back and forth, twice a second."""
+    """time.time() jumps by days or years, back and forth, many times a second."""
     real, real_ns, started = time.time, time.time_ns, time.monotonic()
     jumps = (0, -3 * 86400, 2 * 365 * 86400, -40 * 365 * 86400)
 
     def offset() -> int:
-        return jumps[int((time.monotonic() - started) * 2) % len(jumps)]
+        return jumps[int((time.monotonic() - started) * 140) % len(jumps)]
 
     time.time = lambda: real() + offset()
     time.time_ns = lambda: real_ns() + offset() * 10**9

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { PROTOCOL_VERSION, type WorkerEvent } from '../../../protocol/index.ts'
-import { openChannel } from '../../../ts/worker/channel.ts'
+import { openChannel, type Channel } from '../../../ts/worker/channel.ts'
 import { superviseWorker, type SupervisorOptions } from '../../../ts/worker/supervisor.ts'
 import type { WireBatch } from '../../../ts/worker/session.ts'
 import { testConfig } from '../../fixture/config.ts'
@@ -34,13 +34,15 @@ async function live(
   worker: object = {},
   env: Record<string, string> = {},
   numHeldOut = 0,
+  lateMs = 0,
 ): Promise<Seen & { ended: unknown }> {
   const config = testConfig({
     globalBatchSize: 8,
     maxTrainSteps: 20,
     worker: { startSeconds: 20, leaseSeconds: 20, stepSeconds: 20, maxRestarts: 0, ...worker },
   })
-  await using channel = await openChannel(config.pipeline.credits + numHeldOut)
+  await using punctual = await openChannel(config.pipeline.credits + numHeldOut)
+  const channel = lateMs > 0 ? hearLate(punctual, lateMs) : punctual
   const [events, lives, steps, workerLog] = [[], [], [], join(folder, 'worker.log')] as [WorkerEvent[], Seen['lives'], number[], string]
   const delivered: Seen['delivered'] = []
   const askedAt: number[] = []
@@ -77,6 +79,11 @@ async function live(
   })
   const ended = await supervisor.ended.catch((error: unknown) => error)
   return { ended, events, lives, steps, delivered, log: () => readFileSync(workerLog, 'utf8') }
+}
+
+/** As where the event loop has more to do: what a worker says comes late, its exit does not. */
+function hearLate(channel: Channel, lateMs: number): Channel {
+  return { ...channel, onMessage: (listener) => channel.onMessage((...message) => void setTimeout(listener, lateMs, ...message)) }
 }
 
 const SECONDS = 1000
@@ -193,6 +200,15 @@ test('a worker that dies as it is told to stop is started once more, and stops',
   expect(ended).toMatchObject({ kind: 'stopped', step: 0 })
   expect(lives.map(({ state, generation }) => `${state} ${generation}`)).toEqual(['starting 0', 'gone 0', 'starting 1'])
   expect(steps.length).toBeLessThanOrEqual(2)
+})
+
+test.each([
+  ['good', { kind: 'stopped', step: 20 }],
+  ['fail', { code: 'WORKER_FAILED', message: expect.stringContaining('INTERNAL: of its own') as string }],
+])('last words (%s) that come after the exit of who said them still count', async (mode, expected) => {
+  const { ended, lives } = await live(mode, { maxRestarts: 1 }, {}, 0, 300)
+  expect(ended).toMatchObject(expected)
+  expect(lives.filter(({ state }) => state === 'starting')).toHaveLength(1)
 })
 
 test('by default a step is tried three times', { timeout: 30 * SECONDS }, async () => {
