@@ -89,7 +89,9 @@ def attack(name: str, draw: random.Random, folder: str, number: int, flood: int)
         routers = {key: context.socket(zmq.ROUTER) for key in ("control", "data")}
         for key, router in routers.items():
             router.setsockopt(zmq.LINGER, 0)
-            router.setsockopt(zmq.SNDHWM, 0)
+            # A flood waits until it is taken: the memory that grows is then the channel's, not that of this side.
+            router.setsockopt(zmq.SNDHWM, 16)
+            router.setsockopt(zmq.ROUTER_MANDATORY, 1)
             router.bind(f"ipc://{folder}/{key}{number}")
         environment = Environment(
             control=f"ipc://{folder}/control{number}",
