@@ -33,8 +33,10 @@ _POLL_MS = 200
 _LAST_WORDS_MS = 2000
 _MAX_CONTROL_BYTES = 1 << 20
 _MAX_FRAME_BYTES = 1 << 30
-# High-water marks are no flow control here: credits are, and they bound what can be queued. A full queue would block
-# this thread, which must go on listening and notice when its lease is over.
+# High-water marks are no flow control here: credits are, and they bound what can be queued. A full queue to send would
+# block this thread, which must go on listening and notice when its lease is over. What comes waits for this thread in
+# libzmq's memory: beyond a few messages it had better wait in the sender's.
+_WAITING_MESSAGES = 16
 _UNLIMITED = 0
 # Commands that may wait for the main thread beside the batches that it has given credits for.
 _WAITING_COMMANDS = 64
@@ -233,7 +235,7 @@ class Channel:
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, self._environment.identity.encode())
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, _UNLIMITED)
+        socket.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
         socket.setsockopt(zmq.SNDHWM, _UNLIMITED)
         socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
