@@ -19,7 +19,13 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
     samplers: [{ name: 'DDIM, 50 steps', numInferenceSteps: 50 }],
   },
   consistency: {
-    input: { ...SMALL, objective: { kind: 'consistency', s0: 10, s1: 40 } },
+    // Each level learns from the answer at the one below, so it takes more steps.
+    input: {
+      ...SMALL,
+      optimizer: { ...SMALL.optimizer, lrScheduler: 'cosine' },
+      maxTrainSteps: 4000,
+      objective: { kind: 'consistency', s0: 10, s1: 40 },
+    },
     samplers: [
       { name: '1 step', numInferenceSteps: 1 },
       { name: '2 steps', numInferenceSteps: 2 },
