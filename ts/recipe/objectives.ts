@@ -1,5 +1,6 @@
-/** `npm run objectives [-- ddim consistency flow]`: one small model per objective on the embedded digits, and how many of its samples are digits. */
+/** `npm run objectives [-- ddim consistency flow --assignment NAME]`: one small model per objective on the embedded digits, and how many of its samples are digits. */
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { evaluateRun, trainImmiscible, type TrainInput } from '../index.ts'
 
 const NUM_JUDGED = 512
@@ -40,13 +41,14 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   },
 }
 
-async function main(asked: readonly string[]): Promise<void> {
-  const names = asked.length > 0 ? asked : Object.keys(RECIPES)
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { assignment: { type: 'string', default: 'quantized' } } })
+  const names = positionals.length > 0 ? positionals : Object.keys(RECIPES)
   const unknown = names.find((name) => !Object.hasOwn(RECIPES, name))
   if (unknown !== undefined) throw new Error(`objectives: expected some of ${Object.keys(RECIPES).join(', ')}, got ${unknown}`)
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const rows: string[] = []
-  for (const name of names) rows.push(...(await trainOne(name, join('runs', `objectives-${stamp}`, name))))
+  for (const name of names) rows.push(...(await trainOne(name, values.assignment, join('runs', `objectives-${stamp}`, name))))
   process.stdout.write(
     ['', '| objective | sampled by | digits | untrained | steps trained | minutes |', '|---|---|---|---|---|---|', ...rows, ''].join('\n'),
   )
@@ -56,14 +58,11 @@ async function main(asked: readonly string[]): Promise<void> {
 }
 
 /** Rows of the table: one for each way of sampling. */
-async function trainOne(name: string, outputDir: string): Promise<string[]> {
+async function trainOne(name: string, assignment: string, outputDir: string): Promise<string[]> {
   const { input, samplers } = RECIPES[name]
   const started = performance.now()
   log(`${name}: ${input.maxTrainSteps} steps`)
-  const run = trainImmiscible(
-    { dataset: { kind: 'digits' }, assignment: { kind: 'quantized' }, seed: 0, ...input, outputDir },
-    { onSetup: log },
-  )
+  const run = trainImmiscible({ dataset: { kind: 'digits' }, assignment, seed: 0, ...input, outputDir }, { onSetup: log })
   for await (const event of run) {
     if (event.kind === 'step' && event.step % 250 === 0) log(`${name}: step ${event.step}, loss ${event.loss?.toFixed(4)}`)
   }
@@ -86,4 +85,4 @@ function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`
 }
 
-await main(process.argv.slice(2))
+await main()
