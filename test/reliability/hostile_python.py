@@ -26,13 +26,13 @@ from planting import ANYTHING, planted
 
 from immiscible_worker import checkpoint, codec, record
 
-MESSAGES = {"short": 20_000, "quick": 120_000, "long": 1_050_000}
-# Of all messages. Those of a folder are slower.
-SHARES = {"batch": 50, "command": 25, "state": 12, "manifest": 6, "record": 4, "connection": 3}
+MESSAGES = {"short": 20_000, "quick": 120_000, "long": 2_400_000}
+# Of all messages, in percent: more than a million frames of each kind in the long form. Those of a folder are slower.
+SHARES = {"batch": 42, "command": 42, "state": 8, "manifest": 4, "record": 2, "connection": 2}
 # Beyond what this process has when an attack begins.
 MEMORY_LIMIT = 64 << 20
 # Among so many messages of all decoders a planted fault must be found.
-CONTROL_MESSAGES = 40_000
+CONTROL_MESSAGES = 60_000
 # Of one message. The slowest good one takes some milliseconds.
 CPU_SECONDS = 2.0
 
