@@ -22,7 +22,7 @@ function place(changes: object = {}): Place {
   const temporary = join(folder, 'tmp')
   mkdirSync(temporary)
   const config = join(folder, 'config.json')
-  writeFileSync(config, JSON.stringify({ ...TINY, worker: { ...TINY.worker, leaseSeconds: 2 }, ...changes }))
+  writeFileSync(config, JSON.stringify({ ...TINY, worker: { ...TINY.worker, leaseSeconds: 5 }, ...changes }))
   return { config, runFolder: join(folder, 'run'), env: { ...process.env, TMPDIR: temporary }, temporary }
 }
 
@@ -119,7 +119,7 @@ test(
     const worker = await firstStep(here.runFolder, 13)
     child.kill('SIGKILL')
     await ended
-    await until('the worker to end', 4, () => !isAlive(worker))
+    await until('the worker to end', 8, () => !isAlive(worker))
     const resumed = spawnSync(process.execPath, [CLI, 'resume', here.runFolder], { env: here.env, encoding: 'utf8' })
     expect(resumed.stderr).toContain('finished after 60 steps')
     expect(resumed.status).toBe(0)
@@ -152,5 +152,5 @@ test('a second Ctrl-C ends at once, and the worker follows', { timeout: 120 * SE
     child.exitCode === null && child.signalCode === null ? void child.kill('SIGINT') : true,
   )
   expect([130, 0]).toContain((await ended).code)
-  await until('the worker to end', 4, () => !isAlive(worker))
+  await until('the worker to end', 8, () => !isAlive(worker))
 })
