@@ -101,7 +101,7 @@ async function attemptHang(place: Place, { action, found, stack }: (typeof HANGS
   if (!found.test(gone()[0] ?? '')) violations.push(`it was found otherwise: ${gone()[0]}`)
   const log = readFileSync(join(place.runFolder, 'worker.log'), 'utf8')
   for (const part of [stack, /in _loop|channel\.py", line \d+ in _run/])
-    if (!part.test(log)) violations.push(`no stack in worker.log with ${part}`)
+    if (!part.test(log)) violations.push(`no stack in worker.log with ${part}, which ends ${JSON.stringify(log.slice(-2000))}`)
   return violations
 }
 

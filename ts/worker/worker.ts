@@ -21,7 +21,8 @@ export interface WorkerLife {
   kill(): void
 }
 
-const STACK_DUMP_MS = 500
+/** On a busy machine the stacks of a few threads take longer than one would think, and the main thread's come last. */
+const STACK_DUMP_MS = 2000
 /** Of a worker that failed; one that ended well has said so, and is waited for as long as for any message. */
 const LAST_WORDS_MS = 500
 const POLL_MS = 50
