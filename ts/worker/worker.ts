@@ -71,7 +71,9 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerLife> {
       },
       late(message) {
         failure ??= new WorkerError('WORKER_GONE', `${message}; its stacks are in ${workerLog}`)
-        // faulthandler writes every Python stack to worker.log before the process is ended; one that was stopped must go on for that.
+        // faulthandler writes every Python stack to worker.log before the process is ended; one that was stopped must go on for that,
+        // and gets no more batches meanwhile: it has been given up.
+        session.close()
         child.kill('SIGUSR1')
         child.kill('SIGCONT')
         time.after(STACK_DUMP_MS, () => child.kill('SIGKILL'))
