@@ -1,11 +1,11 @@
 /** The two sockets between orchestrator and workers: the only user of zeromq. Main thread only (zeromq.js aborts the process from any other). */
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { capability, Context, curveKeyPair, Reply, Router, type Event } from 'zeromq'
 import { ConfigError, WorkerError } from '../errors.ts'
 import type { Listening } from './keys.ts'
 import type { Refusal } from './refusals.ts'
+import { makeSocketFolder } from './socket-folder.ts'
 
 const CONTROL_MESSAGE_BYTES = 1 << 20
 /** Workers say one thing on the data channel, and it is short. */
@@ -67,8 +67,7 @@ export async function openChannel(maxInFlight: number, { listen, onRefused = () 
       linger: 0,
     }),
   }
-  const folder = listen || process.platform === 'win32' ? undefined : await mkdtemp(join(tmpdir(), 'immiscible-'))
-  if (folder) await chmod(folder, 0o700)
+  const folder = listen || process.platform === 'win32' ? undefined : makeSocketFolder()
   const doorkeeper = curve && new Reply({ context, linger: 0 })
   let listener: Parameters<Channel['onMessage']>[0] | undefined
   const loops: Promise<void>[] = []
@@ -107,8 +106,7 @@ export async function openChannel(maxInFlight: number, { listen, onRefused = () 
     for (const socket of Object.values(sockets)) socket.close()
     doorkeeper?.close()
     await Promise.allSettled([...loops, ...Object.values(lastSend)])
-    // libzmq never unlinks ipc files.
-    if (folder) await rm(folder, { recursive: true, force: true })
+    folder?.[Symbol.dispose]()
   }
 
   try {
@@ -117,8 +115,8 @@ export async function openChannel(maxInFlight: number, { listen, onRefused = () 
       loops.push(keepDoor(doorkeeper, curve.clients, onRefused))
     }
     const base = listen?.address ?? (folder ? undefined : 'tcp://127.0.0.1:*')
-    const controlEndpoint = await bind('control', base ?? `ipc://${join(folder as string, 'control')}`)
-    const dataEndpoint = await bind('data', base ? nextPort(base) : `ipc://${join(folder as string, 'data')}`)
+    const controlEndpoint = await bind('control', base ?? `ipc://${join(folder?.path as string, 'control')}`)
+    const dataEndpoint = await bind('data', base ? nextPort(base) : `ipc://${join(folder?.path as string, 'data')}`)
     return {
       controlEndpoint: toReachable(controlEndpoint),
       dataEndpoint: toReachable(dataEndpoint),

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Dealer } from 'zeromq'
@@ -43,6 +45,24 @@ test.skipIf(process.platform === 'win32')('its sockets lie in a folder of its ow
   await channel[Symbol.asyncDispose]()
   expect(existsSync(folder)).toBe(false)
 })
+
+test.skipIf(process.platform === 'win32')('the folder of a killed owner is swept by the next, that of a living one is not', async () => {
+  const owner = spawn(process.execPath, ['--input-type=module', '-e', OPENS_A_CHANNEL], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [endpoint] = (await once(owner.stdout, 'data')) as [Buffer]
+  const folder = folderOf(String(endpoint).trim())
+  await (await openChannel(2))[Symbol.asyncDispose]()
+  expect(existsSync(folder)).toBe(true)
+  owner.kill('SIGKILL')
+  await once(owner, 'exit')
+  expect(existsSync(folder)).toBe(true)
+  await (await openChannel(2))[Symbol.asyncDispose]()
+  expect(existsSync(folder)).toBe(false)
+})
+
+const OPENS_A_CHANNEL = `
+  const { openChannel } = await import(${JSON.stringify(new URL('../../../ts/worker/channel.ts', import.meta.url))})
+  console.log((await openChannel(2)).controlEndpoint)
+`
 
 function closing(socket: Dealer): Disposable & { socket: Dealer } {
   return { socket, [Symbol.dispose]: () => socket.close() }
