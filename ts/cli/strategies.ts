@@ -1,4 +1,5 @@
-/** The table of `immiscible strategies`. */
+/** `immiscible strategies`: the table of strategies and presets. */
+import type { Command } from 'commander'
 import { ASSIGNMENT_PRESETS, STRATEGIES } from '../index.ts'
 
 const HEADER = ['strategy', 'what it does', 'options', 'source']
@@ -10,8 +11,19 @@ interface Entry {
   readonly source: string
 }
 
+/** Adds the command. */
+export function addStrategies(program: Command, print: (text: string) => void): void {
+  program
+    .command('strategies')
+    .description('list the assignment strategies and presets')
+    .option('--json', 'the list, for programs')
+    .action(({ json = false }: { json?: boolean }) => {
+      print(listStrategies(json))
+    })
+}
+
 /** Strategies and presets as one list; `json` for programs. */
-export function listStrategies(json: boolean): string {
+function listStrategies(json: boolean): string {
   const entries: Entry[] = [
     ...STRATEGIES.map(({ kind, ...entry }) => ({ name: kind, ...entry })),
     ...Object.entries(ASSIGNMENT_PRESETS).map(([name, { summary, source }]) => ({ name, summary, options: [], source })),
