@@ -2,15 +2,21 @@
 /** The command line: one line for each command, in the order of `immiscible --help`. What went wrong is one message and an exit code. */
 import { Command } from 'commander'
 import { addAnalyze } from './analyze.ts'
+import { addConfig } from './config.ts'
 import { addDemo } from './demo.ts'
 import { EXIT, EXIT_CODES, exitCode } from './exit.ts'
+import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
-import { log, print } from './output.ts'
+import { log, print, tolerateClosedPipes } from './output.ts'
+import { addRuns } from './runs.ts'
 import { addEvaluate, addSample } from './sample.ts'
 import { addServe } from './serve.ts'
+import { addSetup } from './setup.ts'
 import { addStrategies } from './strategies.ts'
 import { addResume, addTrain } from './train.ts'
 import { readVersion } from './version.ts'
+
+tolerateClosedPipes(EXIT.failed)
 
 const program = new Command('immiscible')
   .description('Train diffusion models on assigned noise (Immiscible Diffusion, arXiv 2406.12303).')
@@ -19,14 +25,18 @@ const program = new Command('immiscible')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.usage))
   .addHelpText('after', `\nExit codes:\n${EXIT_CODES.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`).join('\n')}`)
 
+addInit(program, print, log)
+addConfig(program, print, log)
 addTrain(program, print, log)
 addResume(program, print, log)
 addSample(program, print, log)
 addEvaluate(program, print, log)
+addRuns(program, print)
 addStrategies(program, print)
 addAnalyze(program, print, log)
 addServe(program, print, log)
 addKeys(program, print)
+addSetup(program, print, log)
 addDemo(program, print, log)
 
 try {

@@ -1,6 +1,7 @@
 /** `immiscible strategies`: the table of strategies and presets. */
 import type { Command } from 'commander'
 import { ASSIGNMENT_PRESETS, STRATEGIES } from '../index.ts'
+import { formatTable } from './table.ts'
 
 const HEADER = ['strategy', 'what it does', 'options', 'source']
 
@@ -30,15 +31,8 @@ function listStrategies(json: boolean): string {
   ]
   if (json) return JSON.stringify(entries, null, 2)
   const rows = entries.map(({ name, summary, options, source }) => [name, summary, options.join(' '), source])
-  const widths = HEADER.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)))
-  const lines = [HEADER, ...rows].map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]))
-      .join('  ')
-      .trimEnd(),
-  )
   return [
-    ...lines,
+    formatTable([HEADER, ...rows]),
     '',
     'A module of your own: --assignment ./mine.ts, whose default export is a strategy or a function of its options.',
   ].join('\n')
