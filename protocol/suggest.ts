@@ -1,20 +1,21 @@
 /** The name that was probably meant: what "did you mean" says wherever a name is not known. */
 
-/** From so many letters on a word that is part of one name alone stands for it, as batchSize for globalBatchSize. */
-const MIN_PART = 4
+/** Shorter words are near too many names: cpu is no tpu that was mistyped. From here on a word that is part of one name alone stands for it as well. */
+const MIN_LETTERS = 4
 
 /**
- * The nearest of `known` within a third of the word's length in edits (insert, delete, replace, swap), case aside, else the only one that it is a part of;
- * undefined where there is neither.
+ * The nearest of `known` within a third of the word's length in edits (insert, delete, replace, swap), case aside, else the only one that it is a part of,
+ * as globalBatchSize for batchSize; undefined where there is neither.
  */
 export function suggest(word: string, known: readonly string[]): string | undefined {
-  const limit = Math.max(1, Math.floor(word.length / 3))
+  if (word.length < MIN_LETTERS) return undefined
+  const limit = Math.floor(word.length / 3)
   let best: { readonly name: string; readonly edits: number } | undefined
   for (const name of new Set(known)) {
     const edits = countEdits(word.toLowerCase(), name.toLowerCase())
     if (edits <= limit && (best === undefined || edits < best.edits)) best = { name, edits }
   }
-  if (best || word.length < MIN_PART) return best?.name
+  if (best) return best.name
   const whole = [...new Set(known)].filter((name) => name.toLowerCase().includes(word.toLowerCase()))
   return whole.length === 1 ? whole[0] : undefined
 }

@@ -8,7 +8,7 @@ export type { ConfigValue } from './config/provenance.ts'
 export { describeSource, type ConfigSource } from './config/source.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
+export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
 export {
   analyzeAssignment,
   type AnalysisInput,

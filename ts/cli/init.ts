@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
-import { ConfigError, listConfigFields, STRATEGIES } from '../index.ts'
+import { ImmiscibleError, listConfigFields, STRATEGIES } from '../index.ts'
 
 const FILE = 'immiscible.config.ts'
 const CONFIG_FILES = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml'].map((ending) => `immiscible.config.${ending}`)
@@ -97,6 +97,6 @@ export default defineConfig({
 `
 }
 
-function refuse(path: string, message: string): never {
-  throw new ConfigError([{ path, message }])
+function refuse(what: string, message: string): never {
+  throw new ImmiscibleError('CONFIG', `${what}: ${message}`)
 }

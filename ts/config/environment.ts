@@ -6,11 +6,12 @@ import { parseConfigValue } from './text.ts'
 
 const PREFIX = 'IMMISCIBLE_'
 
-/** Which Python and where it is kept; and what an orchestrator tells its worker, since a worker may start a run of its own. */
-const NOT_CONFIG = [
-  ...['PYTHON', 'HOME'],
-  ...['CONFIG_HASH', 'CONTROL', 'DATA', 'GENERATION', 'KEY_FILE', 'LEASE_SECONDS', 'RUN_ID', 'SERVER_KEY', 'TOKEN'],
-].map((name) => PREFIX + name)
+/** Which Python, and where it is kept. */
+const OF_PYTHON = ['PYTHON', 'HOME'].map((name) => PREFIX + name)
+/** What an orchestrator tells its worker, since a worker may start a run of its own. */
+const OF_WORKER = ['CONFIG_HASH', 'CONTROL', 'DATA', 'GENERATION', 'KEY_FILE', 'LEASE_SECONDS', 'RUN_ID', 'SERVER_KEY', 'TOKEN'].map(
+  (name) => PREFIX + name,
+)
 
 /** The variable of a field, as IMMISCIBLE_OPTIMIZER__LEARNING_RATE. */
 export function variableOf(path: string): string {
@@ -27,10 +28,10 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Layer {
   }
   const problems: { path: string; message: string }[] = []
   const values = Object.entries(env).flatMap(([name, text]) => {
-    if (!name.startsWith(PREFIX) || NOT_CONFIG.includes(name) || text === undefined || text === '') return []
+    if (!name.startsWith(PREFIX) || OF_PYTHON.includes(name) || OF_WORKER.includes(name) || !text) return []
     const field = known.get(name)
     if (!field) {
-      problems.push({ path: name, message: `unknown variable${didYouMean(name, [...known.keys(), ...NOT_CONFIG.slice(0, 2)])}` })
+      problems.push({ path: name, message: `unknown variable${didYouMean(name, [...known.keys(), ...OF_PYTHON])}` })
       return []
     }
     try {

@@ -55,7 +55,7 @@ export function chooseRun(file: string, content: Record<string, unknown>, wanted
 }
 
 async function load(path: string, ending: string, immiscible: URL): Promise<unknown> {
-  if (/ts$/.test(ending) && !process.features.typescript) {
+  if (ending.endsWith('ts') && !process.features.typescript) {
     refuse(
       '--config',
       `expected Node 22.18 or newer, which reads TypeScript by itself, for ${path}, got ${describeNode()}; or write .mjs, .json or .yaml`,

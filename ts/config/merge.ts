@@ -122,5 +122,5 @@ function nameOf(path: string, section: Section): string | undefined {
     return typeof preset === 'string' ? preset : kind === 'unet' ? DEFAULT_NAMES[path] : undefined
   }
   if (kind === undefined) return path === 'objective' && module !== undefined ? 'module' : undefined
-  return String(kind)
+  return kind instanceof URL ? kind.href : typeof kind === 'string' ? kind : JSON.stringify(kind)
 }

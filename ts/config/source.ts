@@ -14,15 +14,14 @@ export const DEFAULT: ConfigSource = { kind: 'default' }
 /** As in `file immiscible.config.ts`. */
 export function describeSource(source: ConfigSource): string {
   switch (source.kind) {
-    case 'default':
-      return 'default'
     case 'preset':
       return `preset ${source.name} (${describeSource(source.by)})`
     case 'file':
       return `file ${source.name}${source.run === undefined ? '' : `, run ${source.run}`}`
     case 'env':
-      return `env ${source.name}`
     case 'flag':
-      return `flag ${source.name}`
+      return `${source.kind} ${source.name}`
+    default:
+      return 'default'
   }
 }

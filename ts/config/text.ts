@@ -19,7 +19,7 @@ export function parseConfigValue({ type, items, isNullable }: ConfigField, text:
     }
     case 'object':
       return parseObject(text)
-    case 'string':
+    default:
       return text
   }
 }
