@@ -14,7 +14,7 @@ export function parseConfigValue({ type, items, isNullable }: ConfigField, text:
       if (['false', '0'].includes(text)) return false
       throw new Error(`expected true or false, got '${text}'`)
     case 'list': {
-      const parts = text.trim() === '' ? [] : text.split(',').map((part) => part.trim())
+      const parts = ['', '[]'].includes(text.trim()) ? [] : text.split(',').map((part) => part.trim())
       return items === 'integer' ? parts.map(parseInteger) : parts
     }
     case 'object':

@@ -1,7 +1,9 @@
 /** YAML text as plain values; the only file that knows the yaml package. */
-import { parse } from 'yaml'
+import { parseDocument } from 'yaml'
 
-/** YAML 1.2, core schema: no tags of its own, nothing is run. @throws Error with the line. */
+/** YAML 1.2, core schema; a tag of another is refused, and nothing is run. @throws Error with the line. */
 export function parseYaml(text: string): unknown {
-  return parse(text, { prettyErrors: true, strict: true, uniqueKeys: true })
+  const document = parseDocument(text, { prettyErrors: true, strict: true, uniqueKeys: true })
+  for (const problem of [...document.errors, ...document.warnings]) throw problem
+  return document.toJS()
 }
