@@ -71,12 +71,17 @@ async function load(path: string, ending: string, immiscible: URL): Promise<unkn
 }
 
 async function importDefault(path: string, immiscible: URL): Promise<unknown> {
+  const url = pathToFileURL(path).href
   const hooks = registerHooks({
-    resolve: (specifier, context, next) =>
-      specifier === 'immiscible' ? { url: immiscible.href, shortCircuit: true } : next(specifier, context),
+    resolve(specifier, context, next) {
+      if (specifier === 'immiscible') return { url: immiscible.href, shortCircuit: true }
+      const resolved = next(specifier, context)
+      // An ES module whatever the package.json around it says: `npm init` writes "type": "commonjs".
+      return resolved.url === url && url.endsWith('.ts') ? { ...resolved, format: 'module-typescript' } : resolved
+    },
   })
   try {
-    return ((await import(pathToFileURL(path).href)) as { default?: unknown }).default
+    return ((await import(url)) as { default?: unknown }).default
   } finally {
     hooks.deregister()
   }

@@ -56,9 +56,14 @@ export default immiscible.defineConfig({ dataset: 'digits', outputDir: Object.ke
   expect(configOf(folderWith({ 'immiscible.config.mjs': text })).config).toMatchObject({ outputDir: 'the package' })
 })
 
+test.each(['commonjs', 'module', undefined])('TypeScript is an ES module in a package of type %s, without a warning', (type) => {
+  const folder = folderWith({ 'immiscible.config.ts': TYPED, 'package.json': JSON.stringify({ name: 'x', type }) })
+  expect(configOf(folder, '--run', 'a').config).toMatchObject({ seed: 1 })
+})
+
 function configOf(folder: string, ...args: string[]): { file: string; run: string; config: object } {
   const { status, stdout, stderr } = immiscible(folder, ['config', '--json', ...args])
-  expect([status, stderr]).toEqual([0, ''])
+  expect([stderr, status]).toEqual(['', 0])
   return JSON.parse(stdout) as { file: string; run: string; config: object }
 }
 
