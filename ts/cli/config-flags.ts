@@ -67,7 +67,8 @@ function readFlags(flags: Flags): ConfigFlag[] {
   ])
   return Object.entries(flags).flatMap(([key, value]) => {
     const known = names.get(key)
-    return known && value !== undefined ? [{ ...known, value }] : []
+    const given = typeof value === 'object' && value !== null && 'parsed' in value ? value.parsed : value
+    return known && value !== undefined ? [{ ...known, value: given }] : []
   })
 }
 
@@ -75,7 +76,8 @@ function toOption(flag: string, field: ConfigField, heading: string | undefined)
   const option = new Option(`--${flag} ${describeArgument(field)}`, describe(field, heading === undefined ? kebab(field.path) : flag, flag))
   option.argParser((text: string) => {
     try {
-      return parseConfigValue(field, text)
+      // Wrapped, since commander takes a null for a flag without an argument.
+      return { parsed: parseConfigValue(field, text) }
     } catch (error) {
       throw new InvalidArgumentError((error as Error).message)
     }

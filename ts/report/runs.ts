@@ -1,7 +1,7 @@
 /** Runs on disk, beside each other: what became of each, and in what they differ. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import type { RunEvent, RunEventOf, TrainConfig } from '../../protocol/index.ts'
+import { listConfigFields, type RunEvent, type RunEventOf, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { readHolder } from '../lock.ts'
 import { readRunEvents } from './events.ts'
@@ -50,7 +50,7 @@ export interface ComparedField {
 
 export interface RunComparison {
   readonly runs: readonly RunSummary[]
-  /** The fields of the config that are not the same in all; not where a run lies. */
+  /** The fields of the config that are not the same in all; not where a run lies. In the order of the schema. */
   readonly differences: readonly ComparedField[]
 }
 
@@ -71,7 +71,10 @@ export async function compareRuns(runFolders: readonly string[]): Promise<RunCom
   const configs = runFolders.map((runFolder) => new Map(flatten('', readRunFolder(runFolder).config)))
   const paths = new Set(configs.flatMap((config) => [...config.keys()]))
   paths.delete('outputDir')
-  const differences = [...paths].flatMap((path) => {
+  const fields = listConfigFields().map(({ path }) => path)
+  const rank = (path: string): number => fields.findIndex((field) => path === field || path.startsWith(`${field}.`))
+  const inOrder = [...paths].toSorted((a, b) => rank(a) - rank(b))
+  const differences = inOrder.flatMap((path) => {
     const values = configs.map((config) => config.get(path))
     return new Set(values.map((value) => JSON.stringify(value))).size > 1 ? [{ path, values }] : []
   })

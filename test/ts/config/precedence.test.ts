@@ -27,7 +27,7 @@ describe('the higher of two layers wins', () => {
 })
 
 function sectionOf({ file }: Layers): object {
-  const network = (file as { network?: object | string } | undefined)?.network
+  const { network }: { network?: object | string } = { ...file }
   return typeof network === 'string' ? { preset: network } : { ...network }
 }
 

@@ -13,7 +13,12 @@ export function typeCheck(folder: string): string[] {
     paths: { immiscible: [join(ROOT, 'ts', 'index.ts')] },
     typeRoots: [join(ROOT, 'node_modules', '@types')],
   }
-  const config = { extends: join(ROOT, 'tsconfig.json'), compilerOptions, include: ['*.ts'], exclude: [] }
+  const config = {
+    extends: join(ROOT, 'tsconfig.json'),
+    compilerOptions,
+    include: ['*.ts', join(ROOT, 'ts', 'kernel', 'simd', 'wasm.d.ts')],
+    exclude: [],
+  }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
   const tsc = join(ROOT, 'node_modules', '.bin', 'tsc')
