@@ -34,7 +34,7 @@ export const linearAssignment = z
     kind: z.literal('linear'),
     ...permuting,
     metric: z.enum(['l2', 'squaredL2']).default('squaredL2').describe('what of each pair is summed and minimised'),
-    precision: precision.describe('float16: both sides times 0.10 and every distance rounded to float16, as the paper has it'),
+    precision: precision.describe('float16, of linear: both sides times 0.10 and every distance rounded to float16, as the paper has it'),
   })
   .meta({ id: 'LinearAssignment' })
   .describe('exact linear sum assignment on floating-point distances')
@@ -60,7 +60,7 @@ export const nearestAssignment = z
     poolSize,
     startStep,
     candidates: z.int32().min(1).default(4).describe('fresh noises drawn for each image, of which the nearest is kept'),
-    precision: precision.describe('float16: both sides and every distance rounded to float16, as the official code has it'),
+    precision: precision.describe('float16, of nearest: both sides and every distance rounded to float16, as the official code has it'),
   })
   .meta({ id: 'NearestAssignment' })
   .describe('the nearest of a few fresh noises for each image; the noise that is kept is not quite Gaussian')
@@ -97,7 +97,7 @@ export const moduleAssignment = z
   .describe("a strategy of the user's own, loaded by every thread that prepares pools")
 
 export const customAssignment = z
-  .strictObject({ kind: z.literal('custom'), ...permuting, name: z.string().min(1) })
+  .strictObject({ kind: z.literal('custom'), ...permuting, name: z.string().min(1).describe('of the object') })
   .meta({ id: 'CustomAssignment' })
   .describe('a strategy object passed to trainImmiscible(); only its name is recorded')
 
@@ -153,7 +153,7 @@ type Written<S> = S extends { url: string }
   : Omit<S, 'poolSize'> & { poolSize?: number }
 type WrittenPreset = {
   kind: AssignmentPreset
-} & Partial<Omit<z.input<typeof linearAssignment> & z.input<typeof nearestAssignment>, 'kind'>>
+} & Partial<Omit<z.input<typeof linearAssignment>, 'kind'> & Omit<z.input<typeof nearestAssignment>, 'kind'>>
 
 /** What a user writes: a section, a preset with changes, either by its name alone, or a module by its path or `file:` URL. */
 export type AssignmentInput = Written<Section> | WrittenPreset | Section['kind'] | AssignmentPreset | (string & Record<never, never>) | URL

@@ -34,13 +34,13 @@ export const datasetConfig = z.discriminatedUnion('kind', [digitsDataset, emojiD
 
 export const optimizerConfig = z
   .strictObject({
-    kind: z.enum(['adam', 'adamw', 'radam']).default('adamw'),
-    learningRate: z.number().positive().default(0.001),
+    kind: z.enum(['adam', 'adamw', 'radam']).default('adamw').describe('of PyTorch'),
+    learningRate: z.number().positive().default(0.001).describe('at its peak'),
     lrScheduler: z
       .enum(['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'])
       .default('constant_with_warmup')
       .describe("by diffusers' names"),
-    lrWarmupSteps: z.int32().min(0).default(100),
+    lrWarmupSteps: z.int32().min(0).default(100).describe('optimiser updates over which the rate rises from 0; not of constant'),
     lrDecaySteps: positiveInt
       .nullable()
       .default(null)
@@ -49,11 +49,11 @@ export const optimizerConfig = z
       ),
     lrNumCycles: positiveInt.default(1).describe('of cosine_with_restarts'),
     lrPower: z.number().positive().default(1).describe('of polynomial'),
-    adamBeta1: z.number().min(0).lt(1).default(0.9),
-    adamBeta2: z.number().min(0).lt(1).default(0.999),
-    adamWeightDecay: z.number().min(0).default(0.0001),
-    adamEpsilon: z.number().positive().default(1e-8),
-    maxGradNorm: z.number().positive().default(1),
+    adamBeta1: z.number().min(0).lt(1).default(0.9).describe('decay of the mean gradient'),
+    adamBeta2: z.number().min(0).lt(1).default(0.999).describe('decay of the mean squared gradient'),
+    adamWeightDecay: z.number().min(0).default(0.0001).describe('decoupled in adamw; an L2 penalty in the others'),
+    adamEpsilon: z.number().positive().default(1e-8).describe('added to the root of the mean squared gradient'),
+    maxGradNorm: z.number().positive().default(1).describe('longer gradients are cut to this length'),
   })
   .meta({ id: 'OptimizerConfig' })
 
@@ -67,20 +67,21 @@ export const emaConfig = z
       .default(0)
       .describe('equal to decay: constant from the second update on; the first copies the weights'),
     useEmaWarmup: z.boolean().default(false).describe('1 - (1 + n / invGamma)^-power after n updates; else (1 + n) / (10 + n)'),
-    invGamma: z.number().positive().default(1),
+    invGamma: z.number().positive().default(1).describe('of the warm-up: optimiser updates that its curve is stretched by'),
     power: z
       .number()
       .positive()
-      .default(2 / 3),
+      .default(2 / 3)
+      .describe('of the warm-up: the exponent; 2/3 for runs beyond a million updates, 3/4 for shorter ones, as diffusers advises'),
   })
   .meta({ id: 'EmaConfig' })
 
 export const samplingConfig = z
   .strictObject({
     everySteps: z.int32().min(0).default(500).describe('a sample grid every so many steps; 0: only at the end'),
-    numImages: positiveInt.max(4096).default(64),
+    numImages: positiveInt.max(4096).default(64).describe('in a grid'),
     numInferenceSteps: positiveInt.default(50).describe('calls of the network for each image. Default: 50, for consistency 1'),
-    seed: z.uint32().default(0),
+    seed: z.uint32().default(0).describe('of the noise that samples begin with, the same in every grid'),
     eta: z
       .number()
       .min(0)
@@ -119,7 +120,7 @@ export const trainingConfig = z
       .default(1)
       .describe('parts of a batch that go through the network one after the other; the assignment is over the whole batch'),
     gradientCheckpointing: z.boolean().default(false).describe('less memory, more time'),
-    torchCompile: z.boolean().default(false),
+    torchCompile: z.boolean().default(false).describe('compiles the network first: minutes at the start, faster steps afterwards'),
     allowTf32: z.boolean().default(false).describe('on NVIDIA GPUs from Ampere on: faster float32 products of 10 bits'),
     deterministic: z.boolean().default(true).describe('false lets torch choose faster kernels whose sums differ from run to run'),
   })
@@ -158,7 +159,7 @@ export const gateConfig = z
 
 export const checkpointConfig = z
   .strictObject({
-    everySteps: positiveInt.default(500),
+    everySteps: positiveInt.default(500).describe('optimiser updates between checkpoints'),
     totalLimit: positiveInt.default(2).describe('verified checkpoints kept'),
   })
   .meta({ id: 'CheckpointConfig' })
@@ -183,7 +184,7 @@ export const listenConfig = z
 
 export const workerConfig = z
   .strictObject({
-    device: z.enum(['auto', 'cuda', 'mps', 'cpu']).default('auto'),
+    device: z.enum(['auto', 'cuda', 'mps', 'cpu']).default('auto').describe('auto: the first of cuda, mps and cpu that is there'),
     numThreads: z
       .int32()
       .min(0)
@@ -242,8 +243,8 @@ export const trainConfig = z
     worker: workerConfig.prefault({}),
     pipeline: pipelineConfig.prefault({}),
     globalBatchSize: positiveInt.max(MAX_POOL_SIZE).default(128).describe('images per optimiser step over all devices, never per device'),
-    maxTrainSteps: positiveInt.default(2000),
-    seed: z.uint32().default(0),
+    maxTrainSteps: positiveInt.default(2000).describe('optimiser updates in all'),
+    seed: z.uint32().default(0).describe('of everything random: order, noise, timesteps, first weights'),
     outputDir: z.string().min(1).describe('the run folder'),
   })
   .meta({ id: 'TrainConfig' })

@@ -1,8 +1,9 @@
-/** zod -> protocol/schema.json -> py/immiscible_worker/protocol.py. Run by `npm run protocol`; a test compares. */
+/** zod -> protocol/schema.json -> py/immiscible_worker/protocol.py, and protocol/config.schema.json for editors. Run by `npm run protocol`; a test compares. */
 import { writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { batchHeader, PREFIX_BYTES, PREFIX_MAGIC, UNIFORM_COLUMNS } from './batch.ts'
 import { command } from './command.ts'
+import { generateConfigSchema } from './config-file.ts'
 import { event } from './event.ts'
 import { DTYPE_BYTES } from './tensor.ts'
 import { PROTOCOL_VERSION } from './version.ts'
@@ -120,5 +121,6 @@ function toSnakeCase(name: string): string {
 
 if (import.meta.main) {
   writeFileSync(new URL('schema.json', import.meta.url), generateSchema())
+  writeFileSync(new URL('config.schema.json', import.meta.url), generateConfigSchema())
   writeFileSync(new URL('../py/immiscible_worker/protocol.py', import.meta.url), generatePython())
 }

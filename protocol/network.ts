@@ -13,23 +13,23 @@ export const unetNetwork = z
     preset: z
       .enum(['tiny', 'ddpm-cifar10', 'flow-cifar10', 'consistency-32', 'consistency-64'])
       .describe('the values of the fields that are not given'),
-    blockOutChannels: z.array(positiveInt).min(1),
-    layersPerBlock: positiveInt,
-    downBlockTypes: z.array(downBlock).min(1),
-    upBlockTypes: z.array(upBlock).min(1),
+    blockOutChannels: z.array(positiveInt).min(1).describe('channels of each level, finest first'),
+    layersPerBlock: positiveInt.describe('residual layers of each level'),
+    downBlockTypes: z.array(downBlock).min(1).describe('one for each level, finest first'),
+    upBlockTypes: z.array(upBlock).min(1).describe('one for each level, coarsest first'),
     attentionHeadDim: positiveInt.nullable().describe('channels of an attention head; null: one head'),
-    normNumGroups: positiveInt,
+    normNumGroups: positiveInt.describe('groups of each group norm'),
     attnNormNumGroups: positiveInt
       .nullable()
       .describe("of the middle block's attention; null: normNumGroups, and no norm there with resnetTimeScaleShift 'scale_shift'"),
-    normEps: z.number().positive(),
-    downsampleType: z.enum(['conv', 'resnet']),
-    upsampleType: z.enum(['conv', 'resnet']),
-    downsamplePadding: z.int32().min(0),
-    flipSinToCos: z.boolean(),
-    freqShift: z.int32().min(0),
-    resnetTimeScaleShift: z.enum(['default', 'scale_shift']),
-    dropout: z.number().min(0).lt(1),
+    normEps: z.number().positive().describe('added to the variance in each norm'),
+    downsampleType: z.enum(['conv', 'resnet']).describe('how a level is halved'),
+    upsampleType: z.enum(['conv', 'resnet']).describe('how a level is doubled'),
+    downsamplePadding: z.int32().min(0).describe('of conv; 0 pads right and bottom alone'),
+    flipSinToCos: z.boolean().describe('cosines first in the embedding of the time'),
+    freqShift: z.int32().min(0).describe('of the frequencies in the embedding of the time'),
+    resnetTimeScaleShift: z.enum(['default', 'scale_shift']).describe('how the time enters a residual layer: added, or as scale and shift'),
+    dropout: z.number().min(0).lt(1).describe('share of activations dropped in each residual layer'),
   })
   .meta({ id: 'UnetNetwork' })
   .describe('a diffusers UNet2DModel, in its own words')

@@ -8,11 +8,14 @@ const positiveInt = z.int32().min(1)
 export const ddimObjective = z
   .strictObject({
     kind: z.literal('ddim'),
-    predictionType: z.enum(['epsilon', 'v_prediction']).default('epsilon'),
-    numTrainTimesteps: positiveInt.default(1000),
+    predictionType: z
+      .enum(['epsilon', 'v_prediction'])
+      .default('epsilon')
+      .describe('what the network predicts: the noise, or v (Salimans & Ho 2022)'),
+    numTrainTimesteps: positiveInt.default(1000).describe('timesteps of the schedule'),
     betaSchedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('linear').describe('squaredcos_cap_v2: cosine'),
-    betaStart: z.number().positive().lt(1).default(0.0001),
-    betaEnd: z.number().positive().lt(1).default(0.02),
+    betaStart: z.number().positive().lt(1).default(0.0001).describe('beta of the first timestep; not of squaredcos_cap_v2'),
+    betaEnd: z.number().positive().lt(1).default(0.02).describe('beta of the last timestep; not of squaredcos_cap_v2'),
     snrGamma: z.number().positive().nullable().default(null).describe('min-SNR weighting (Hang et al. 2023), 5 in the paper; null: none'),
   })
   .meta({ id: 'DdimObjective' })
@@ -23,23 +26,23 @@ export const consistencyObjective = z
     preset: z
       .enum(['improved', 'original'])
       .describe('the values of the fields that are not given: Song & Dhariwal 2023, or Song et al. 2023 as on CIFAR-10'),
-    sigmaMin: z.number().positive(),
-    sigmaMax: z.number().positive(),
-    rho: z.number().positive(),
-    sigmaData: z.number().positive(),
+    sigmaMin: z.number().positive().describe('the lowest noise level'),
+    sigmaMax: z.number().positive().describe('the highest noise level'),
+    rho: z.number().positive().describe('how the levels crowd towards the lowest (Karras et al. 2022)'),
+    sigmaData: z.number().positive().describe('standard deviation of the images'),
     discretization: z.enum(['sqrt', 'doubling']).describe('how the number of levels N(k) grows from s0 to s1'),
-    s0: z.int32().min(2),
-    s1: z.int32().min(2),
+    s0: z.int32().min(2).describe('levels at the first update'),
+    s1: z.int32().min(2).describe('the most levels'),
     discretizationSteps: positiveInt.describe(
       'K of N(k): the optimiser updates over which N grows; later it stays. Default: maxTrainSteps',
     ),
-    levelSampling: z.enum(['uniform', 'lognormal']),
-    pMean: z.number(),
-    pStd: z.number().positive(),
+    levelSampling: z.enum(['uniform', 'lognormal']).describe('how a level is drawn for each image'),
+    pMean: z.number().describe('of lognormal: mean of ln sigma'),
+    pStd: z.number().positive().describe('of lognormal: standard deviation of ln sigma'),
     targetEma: z.enum(['adaptive', 'none']).describe('none: the target network is the network itself, without gradient'),
     startEma: z.number().min(0).lt(1).describe('mu0 of the adaptive target EMA'),
     weighting: z.enum(['uniform', 'inverse_gap']).describe('inverse_gap: 1 / (sigma_{i+1} - sigma_i)'),
-    loss: z.enum(['l2', 'pseudo_huber', 'lpips']),
+    loss: z.enum(['l2', 'pseudo_huber', 'lpips']).describe('distance between the two outputs'),
     huberC: z.number().positive().nullable().describe('null: 0.00054 sqrt(d)'),
     lpipsWeights: z.string().nullable().describe("a safetensors file of lpips.LPIPS(net='vgg').state_dict(), for loss lpips"),
     lpipsSha256: z.string().nullable().describe('of that file, taken when the run is made'),
@@ -49,10 +52,10 @@ export const consistencyObjective = z
 export const flowObjective = z
   .strictObject({
     kind: z.literal('flow'),
-    timeSampling: z.enum(['uniform', 'logit_normal']).default('uniform'),
-    logitMean: z.number().default(0),
-    logitStd: z.number().positive().default(1),
-    numTrainTimesteps: positiveInt.default(1000).describe('the network is told t times this'),
+    timeSampling: z.enum(['uniform', 'logit_normal']).default('uniform').describe('how a time is drawn for each image'),
+    logitMean: z.number().default(0).describe('of logit_normal'),
+    logitStd: z.number().positive().default(1).describe('of logit_normal'),
+    numTrainTimesteps: positiveInt.default(1000).describe('of flow: the network is told t times this'),
   })
   .meta({ id: 'FlowObjective' })
 
@@ -117,12 +120,13 @@ export const CONSISTENCY_PRESETS: Record<Consistency['preset'], Omit<Consistency
 type Section<T extends z.ZodType> = z.input<T>
 type ConsistencyInput = { kind: 'consistency' } & Partial<Section<typeof consistencyObjective>>
 
-/** What a user writes: a section, fields with defaults left out, or its name alone. */
+/** What a user writes: a section, fields with defaults left out, its name alone, or `{ module }`. */
 export type ObjectiveInput =
   | Section<typeof ddimObjective>
   | ConsistencyInput
   | Section<typeof flowObjective>
   | Section<typeof moduleObjective>
+  | Omit<Section<typeof moduleObjective>, 'kind'>
   | 'ddim'
   | 'consistency'
   | 'flow'
@@ -132,7 +136,8 @@ export function expandObjective(written: unknown, defaults: { readonly maxTrainS
   const section = typeof written === 'string' ? { kind: written } : written
   if (typeof section !== 'object' || section === null || Array.isArray(section)) return section
   const given = section as Record<string, unknown>
-  if (given['kind'] === 'module' && 'module' in given) return { ...given, module: pythonModule(given['module']) }
+  const isModule = given['kind'] === 'module' || (given['kind'] === undefined && 'module' in given)
+  if (isModule && 'module' in given) return { ...given, kind: 'module', module: pythonModule(given['module']) }
   if (given['kind'] !== 'consistency') return given
   const preset = given['preset'] ?? 'improved'
   const values = Object.hasOwn(CONSISTENCY_PRESETS, preset as PropertyKey)

@@ -4,13 +4,17 @@ import { z } from 'zod'
 import { ASSIGNMENT_PRESETS, expandAssignment, type AssignmentInput } from './assignment.ts'
 import { checkCombinations, type ConfigProblem } from './combinations.ts'
 import { trainConfig, type TrainConfig } from './config.ts'
+import { listConfigFields } from './fields.ts'
 import { expandNetwork, type NetworkInput } from './network.ts'
 import { expandObjective, type ObjectiveInput } from './objective.ts'
+import { didYouMean, suggest } from './suggest.ts'
 
 type RawInput = z.input<typeof trainConfig>
 
 /** What a user writes: every field with a default may be left out. */
-export type TrainConfigInput = Omit<RawInput, 'assignment' | 'network' | 'objective'> & {
+export type TrainConfigInput = Omit<RawInput, 'dataset' | 'assignment' | 'network' | 'objective'> & {
+  /** A section, or its name alone. */
+  dataset: RawInput['dataset'] | RawInput['dataset']['kind']
   assignment?: AssignmentInput
   network?: NetworkInput
   objective?: ObjectiveInput
@@ -20,8 +24,9 @@ export type ResolveResult = { readonly config: TrainConfig } | { readonly proble
 
 /** Fills defaults and presets and checks every field and combination that can be checked without the data. */
 export function resolveConfig(input: unknown): ResolveResult {
-  const parsed = trainConfig.safeParse(fillIn(input), { reportInput: true })
-  if (!parsed.success) return { problems: parsed.error.issues.flatMap(describeIssue) }
+  const filled = fillIn(input)
+  const parsed = trainConfig.safeParse(filled, { reportInput: true })
+  if (!parsed.success) return { problems: parsed.error.issues.flatMap((issue) => describeIssue(issue, filled)) }
   const problems = checkCombinations(parsed.data)
   return problems.length > 0 ? { problems } : { config: parsed.data }
 }
@@ -63,10 +68,12 @@ function fillIn(input: unknown): unknown {
   const numSteps = maxTrainSteps.safeParse(input['maxTrainSteps']).data ?? 1
   const objective = expandObjective(input['objective'] ?? 'ddim', { maxTrainSteps: numSteps })
   const objectiveKind = isRecord(objective) && typeof objective['kind'] === 'string' ? objective['kind'] : 'ddim'
+  const dataset = input['dataset']
   const optimizer = input['optimizer'] ?? {}
   const sampling = input['sampling'] ?? {}
   return {
     ...input,
+    dataset: typeof dataset === 'string' ? { kind: dataset } : dataset,
     objective,
     assignment: expandAssignment(input['assignment'] ?? 'quantized', { poolSize, objectiveKind }),
     network: expandNetwork(input['network'] ?? {}),
@@ -79,19 +86,23 @@ function isFalling(lrScheduler: unknown): boolean {
   return lrScheduler !== undefined && lrScheduler !== 'constant' && lrScheduler !== 'constant_with_warmup'
 }
 
-function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
+function describeIssue(issue: z.core.$ZodIssue, input: unknown): ConfigProblem[] {
   const path = formatPath(issue.path)
   const got = `got ${show(issue.input)}`
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({ path: formatPath([...issue.path, key]), message: 'unknown key' }))
+      return issue.keys.map((key) => {
+        const [section] = issue.path
+        const kind = isRecord(input) && section !== undefined ? (input[String(section)] as { kind?: unknown }).kind : undefined
+        return { path: formatPath([...issue.path, key]), message: `unknown key${explainKey(issue.path.join('.'), key, kind)}` }
+      })
     case 'invalid_value':
-      return [{ path, message: `expected ${listOf(issue.values)}, ${got}` }]
+      return [{ path, message: `expected ${listOf(issue.values)}, ${got}${meant(issue.input, issue.values)}` }]
     case 'invalid_union': {
       const options = (issue as { options?: readonly unknown[] }).options
       const value = isRecord(issue.input) ? issue.input[String(issue.path.at(-1))] : issue.input
       const names = path === 'assignment.kind' ? [...(options ?? []), ...Object.keys(ASSIGNMENT_PRESETS)] : options
-      return [{ path, message: names ? `expected ${listOf(names)}, got ${show(value)}` : `${issue.message}, ${got}` }]
+      return [{ path, message: names ? `expected ${listOf(names)}, got ${show(value)}${meant(value, names)}` : `${issue.message}, ${got}` }]
     }
     case 'invalid_type':
       return [{ path, message: `expected ${issue.expected}, ${got}` }]
@@ -102,6 +113,33 @@ function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
     default:
       return [{ path, message: `${issue.message}, ${got}` }]
   }
+}
+
+/** What an unknown key may have been meant to be: a field of other kinds of the section, one of a name like it, or one of its name elsewhere. */
+function explainKey(section: string, key: string, kind: unknown): string {
+  const fields = listConfigFields()
+  const prefix = section === '' ? '' : `${section}.`
+  const elsewhere = fields.find(({ path, kinds }) => path === `${prefix}${key}` && kinds.length > 0)
+  if (elsewhere) return ` of ${show(kind)}; ${elsewhere.kinds.map(show).join(', ')} ${elsewhere.kinds.length > 1 ? 'have' : 'has'} it`
+  const siblings = fields.filter(
+    ({ path, kinds }) => path.startsWith(prefix) && (kinds.length === 0 || typeof kind !== 'string' || kinds.includes(kind)),
+  )
+  const near = didYouMean(
+    key,
+    siblings.map(({ path }) => path.slice(prefix.length).split('.')[0]),
+  )
+  if (near !== '') return near
+  const name = suggest(
+    key,
+    fields.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)),
+  )
+  const places = fields.filter(({ path }) => path.endsWith(`.${name}`)).map(({ path }) => `'${path}'`)
+  return places.length > 0 ? `; did you mean ${places.join(' or ')}?` : ''
+}
+
+function meant(value: unknown, known: readonly unknown[]): string {
+  const names = known.filter((name) => typeof name === 'string')
+  return typeof value === 'string' ? didYouMean(value, names) : ''
 }
 
 function unitOf(origin: string): string {

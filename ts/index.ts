@@ -2,8 +2,13 @@
 export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type TrainResult } from './train.ts'
 export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
+export { defineConfig, type ConfigFile, type RunConfig } from './define-config.ts'
+export { loadConfig, type ConfigFlag, type LoadConfigOptions, type LoadedConfig } from './load-config.ts'
+export type { ConfigValue } from './config/provenance.ts'
+export { describeSource, type ConfigSource } from './config/source.ts'
+export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
+export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
 export {
   analyzeAssignment,
   type AnalysisInput,
@@ -27,10 +32,11 @@ export { STRATEGIES } from './assignment/table.ts'
 export { withinLabel } from './assignment/within-label.ts'
 export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment/assignment.ts'
 export type { Dataset } from './dataset/dataset.ts'
+export { compareRuns, listRuns, type ComparedField, type RunComparison, type RunState, type RunSummary } from './report/runs.ts'
 export { makeKeys, type KeyPairFiles } from './worker/keys.ts'
 export { ensureEnvironment, type Environment } from './worker/environment.ts'
 export { ConfigError, ImmiscibleError, WorkerError, type ErrorCode } from './errors.ts'
-export { ASSIGNMENT_PRESETS } from '../protocol/index.ts'
+export { ASSIGNMENT_PRESETS, listConfigFields, type ConfigField } from '../protocol/index.ts'
 export type {
   AssignmentInput,
   AssignmentMetrics,

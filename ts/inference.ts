@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { samplingConfig, type TrainConfig } from '../protocol/index.ts'
 import { loadDataset } from './dataset/table.ts'
 import { readRunFolder } from './report/run-folder.ts'
-import { runTool } from './worker/tool.ts'
+import { runTool, type Tool } from './worker/tool.ts'
 
 type Sampling = TrainConfig['sampling']
 
@@ -42,14 +42,24 @@ export interface SampleOptions extends SamplingOptions {
  * @returns the path of the PNG.
  */
 export async function sampleRun(folder: string, output: string, options: SampleOptions = {}): Promise<string> {
+  return (await draw<{ path: string }>('sample', folder, output, options)).path
+}
+
+/**
+ * Draws images, each a PNG of its own and as large as it is; with the same options those of the grid that sampleRun() draws.
+ * @param output an empty folder, or one to make.
+ * @returns the paths, in the order of the grid.
+ */
+export async function sampleFiles(folder: string, output: string, options: SampleOptions = {}): Promise<string[]> {
+  return (await draw<{ files: string[] }>('sample-files', folder, output, options)).files
+}
+
+async function draw<T>(tool: Tool, folder: string, output: string, options: SampleOptions): Promise<T> {
   const input = { ...toRequest(findPipeline(folder), options), classLabels: options.classLabels ?? null, output: resolve(output) }
-  const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
-    path: string
-    warnings: { code: string; message: string }[]
-  }
+  const answer = (await runTool(tool, input, options.onSetup ?? ignore)) as T & { warnings: { code: string; message: string }[] }
   const { onWarning = (message, code) => process.emitWarning(message, { code }) } = options
   for (const { code, message } of answer.warnings) onWarning(message, code)
-  return answer.path
+  return answer
 }
 
 /** trustRemoteCode: unless told otherwise. */

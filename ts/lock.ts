@@ -48,6 +48,12 @@ export function tryLock(folder: string): { readonly lock: Lock } | { readonly ow
   return { lock: { isHeld: () => existsSync(join(folder, ownerFile)), release: () => clear(folder, ownerFile) } }
 }
 
+/** Who has the lock, without taking it; undefined where it is free, or its owner is dead. */
+export function readHolder(folder: string): LockOwner | undefined {
+  const owner = readOwner(folder)?.owner
+  return owner && isAlive(owner) ? owner : undefined
+}
+
 /**
  * Runs `work` while no other process that asks for the same `folder` does.
  *

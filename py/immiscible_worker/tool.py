@@ -43,7 +43,7 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class SampleRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """classLabels: cycled over the images; null: every class in turn. output: path of a PNG."""
+    """classLabels: cycled over the images; null: every class in turn. output: a PNG, or a folder for them."""
 
     class_labels: list[int] | None
     output: str
@@ -59,7 +59,7 @@ class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename=
 
 
 def run_tool(arguments: list[str]) -> int:
-    """`sample` or `evaluate`; returns the exit code."""
+    """`sample`, `sample-files` or `evaluate`; returns the exit code."""
     try:
         if len(arguments) != 1 or arguments[0] not in _TOOLS:
             raise UsageError(f"expected one of {', '.join(_TOOLS)}, got {' '.join(arguments)!r}")
@@ -80,9 +80,29 @@ def run_tool(arguments: list[str]) -> int:
 
 
 def _sample(request: SampleRequest) -> dict[str, Any]:
+    from .sampler import write_grid
+
+    pixels, warnings = _draw(request)
+    write_grid(pixels, Path(request.output))
+    return {"path": request.output, "warnings": warnings}
+
+
+def _sample_files(request: SampleRequest) -> dict[str, Any]:
+    from .sampler import write_files
+
+    folder = Path(request.output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"output: expected an empty or new folder, got {folder}")
+    pixels, warnings = _draw(request)
+    paths = write_files(pixels, folder)
+    return {"path": request.output, "files": [str(path) for path in paths], "warnings": warnings}
+
+
+def _draw(request: SampleRequest) -> tuple[Any, list[dict[str, str]]]:
+    """Pixels uint8 [B, C, H, W], and what to warn of."""
     from .notice import SAMPLER_COUPLED, describe_sampler
     from .pixels import to_pixels
-    from .sampler import load_pipeline, sample, write_grid
+    from .sampler import load_pipeline, sample
     from .sampling import labels_of, sampler_of
 
     record = _read_record(request.pipeline)
@@ -105,8 +125,7 @@ def _sample(request: SampleRequest) -> dict[str, Any]:
         class_labels=labels,
         image_scale=record.image_scale if record else 1.0,
     )
-    write_grid(to_pixels(images), Path(request.output))
-    return {"path": request.output, "warnings": [{"code": SAMPLER_COUPLED, "message": notice}] if notice else []}
+    return to_pixels(images), [{"code": SAMPLER_COUPLED, "message": notice}] if notice else []
 
 
 def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
@@ -180,5 +199,6 @@ def _or_usage(run: Callable[[], _Answer]) -> _Answer:
 
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "sample": (SampleRequest, _sample),
+    "sample-files": (SampleRequest, _sample_files),
     "evaluate": (EvaluateRequest, _evaluate),
 }

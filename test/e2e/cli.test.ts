@@ -58,7 +58,7 @@ test.each([
   [['train', '--objective', 'consistency', '--max-train-steps', '3'], /objective\.discretizationSteps: expected at least 8/],
   [['train', '--network', 'huge'], /network\.preset: expected one of 'tiny', .*, got 'huge'/],
   [['train', '--seed', '-1'], /--seed|unknown option/],
-  [['train', '--config', 'nowhere.json'], /--config: expected a JSON file, got nowhere\.json/],
+  [['train', '--config', 'nowhere.json'], /--config: expected a file, got nowhere\.json, where there is none/],
   [['train', '--bogus'], /unknown option/],
   [['resume', 'nowhere'], /expected a run folder/],
   [['sample', 'nowhere'], /expected a run folder/],

@@ -21,7 +21,39 @@ describe('each mistake is exactly one problem', () => {
   const unet = (network: object): object => ({ ...minimal, network })
   const cases: readonly [name: string, input: unknown, path: string, message: string][] = [
     ['not an object', 'train', '(config)', "expected object, got 'train'"],
-    ['unknown key', { ...minimal, batchSize: 16 }, 'batchSize', 'unknown key'],
+    ['unknown key', { ...minimal, batchSize: 16 }, 'batchSize', "unknown key; did you mean 'globalBatchSize'?"],
+    ['a misspelt key', { ...minimal, optimizer: { learnigRate: 1 } }, 'optimizer.learnigRate', "unknown key; did you mean 'learningRate'?"],
+    ['a misspelt section', { ...minimal, optimiser: {} }, 'optimiser', "unknown key; did you mean 'optimizer'?"],
+    [
+      'a key of a section, outside it',
+      { ...minimal, learningRate: 1 },
+      'learningRate',
+      "unknown key; did you mean 'optimizer.learningRate'?",
+    ],
+    [
+      'a key of two sections',
+      { ...minimal, everyStep: 1 },
+      'everyStep',
+      "unknown key; did you mean 'validation.everySteps' or 'sampling.everySteps' or 'gate.everySteps' or 'checkpoint.everySteps'?",
+    ],
+    [
+      'a key of another kind',
+      { ...minimal, objective: { kind: 'flow', sigmaMax: 80 } },
+      'objective.sigmaMax',
+      "unknown key of 'flow'; 'consistency' has it",
+    ],
+    [
+      'a misspelt name',
+      { ...minimal, assignment: 'quantised' },
+      'assignment.kind',
+      "expected one of 'independent', 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'persistent', 'module', 'custom', 'paper-linear', 'paper-knn', got 'quantised'; did you mean 'quantized'?",
+    ],
+    [
+      'a misspelt choice',
+      { ...minimal, optimizer: { lrScheduler: 'cosin' } },
+      'optimizer.lrScheduler',
+      "expected one of 'constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial', got 'cosin'; did you mean 'cosine'?",
+    ],
     ['unknown key in a section', { ...minimal, optimizer: { lr: 1 } }, 'optimizer.lr', 'unknown key'],
     ['missing key', { dataset: { kind: 'digits' } }, 'outputDir', 'expected string, got nothing'],
     ['missing section', { outputDir: 'x' }, 'dataset', 'expected object, got nothing'],
@@ -52,9 +84,14 @@ describe('each mistake is exactly one problem', () => {
       'labels for a strategy that does not permute',
       { ...minimal, assignment: { kind: 'nearest', within: 'label' } },
       'assignment.within',
-      'unknown key',
+      "unknown key of 'nearest'; 'linear', 'quantized', 'greedy', 'negated', 'persistent', 'module', 'custom' have it",
     ],
-    ['a start for the baseline', { ...minimal, assignment: { kind: 'independent', startStep: 5 } }, 'assignment.startStep', 'unknown key'],
+    [
+      'a start for the baseline',
+      { ...minimal, assignment: { kind: 'independent', startStep: 5 } },
+      'assignment.startStep',
+      "unknown key of 'independent'; 'linear', 'quantized', 'greedy', 'negated', 'nearest', 'persistent', 'module', 'custom' have it",
+    ],
     [
       'no candidates',
       { ...minimal, assignment: { kind: 'nearest', candidates: 0 } },
@@ -74,7 +111,12 @@ describe('each mistake is exactly one problem', () => {
       'assignment.options',
       'expected JSON values, got an object',
     ],
-    ['option of another strategy', { ...minimal, assignment: { kind: 'linear', tolerance: 0.1 } }, 'assignment.tolerance', 'unknown key'],
+    [
+      'option of another strategy',
+      { ...minimal, assignment: { kind: 'linear', tolerance: 0.1 } },
+      'assignment.tolerance',
+      "unknown key of 'linear'; 'quantized', 'negated', 'persistent' have it",
+    ],
     [
       'option out of range',
       { ...minimal, assignment: { kind: 'quantized', tolerance: 2 } },
@@ -142,7 +184,7 @@ describe('each mistake is exactly one problem', () => {
       'unknown block in a list',
       unet({ upBlockTypes: ['UpBlock2D', 'UpBlock'] }),
       'network.upBlockTypes[1]',
-      "expected one of 'UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D', got 'UpBlock'",
+      "expected one of 'UpBlock2D', 'AttnUpBlock2D', 'ResnetUpsampleBlock2D', got 'UpBlock'; did you mean 'UpBlock2D'?",
     ],
   ]
 
@@ -258,4 +300,10 @@ test('the config hash does not depend on the order in which keys were written', 
   expect(hashConfig(resolve({ outputDir: 'runs/first', seed: 3, dataset: { kind: 'digits' } }))).toBe(
     hashConfig(resolve({ ...minimal, seed: 3 })),
   )
+})
+
+test('a section may be its name alone, a module of its own `{ module }`', () => {
+  expect(resolve({ ...minimal, dataset: 'digits' })).toEqual(resolve(minimal))
+  const objective = { kind: 'module', module: './mine.py' }
+  expect(resolve({ ...minimal, objective: { module: './mine.py' } })).toEqual(resolve({ ...minimal, objective }))
 })

@@ -1,12 +1,17 @@
 /** What is generated from protocol/ and committed is current. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { generateConfigSchema } from '../../protocol/config-file.ts'
 import { generatePython, generateSchema } from '../../protocol/generate.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
 test('schema.json is what the zod schemas say', () => {
   expect(read('protocol/schema.json')).toBe(generateSchema())
+})
+
+test('config.schema.json is what the zod schemas say', () => {
+  expect(read('protocol/config.schema.json')).toBe(generateConfigSchema())
 })
 
 test('protocol.py is what the zod schemas say', () => {

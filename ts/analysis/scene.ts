@@ -20,7 +20,7 @@ export interface GaussianDataset {
   readonly dims?: number
 }
 
-export type AnalysisDataset = TrainConfigInput['dataset'] | GaussianDataset
+export type AnalysisDataset = Exclude<TrainConfigInput['dataset'], string> | GaussianDataset
 
 export interface SceneBatch {
   readonly images: Matrix

@@ -1,6 +1,7 @@
 /** `immiscible analyze assignment`: parses, calls, prints. */
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
 import { analyzeAssignment, formatAnalysis, type AnalysisDataset } from '../index.ts'
+import { number } from './parse.ts'
 
 interface Flags {
   dataset: string
@@ -42,10 +43,4 @@ export function addAnalyze(program: Command, print: (text: string) => void, log:
       })
       print(json ? JSON.stringify(analysis, null, 2) : formatAnalysis(analysis, markdown ? 'markdown' : 'text'))
     })
-}
-
-function number(text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number')
-  return value
 }

@@ -1,11 +1,22 @@
 /** `npm run demo`: Immiscible Diffusion on the embedded digits, a few minutes on two CPU cores, and what came of it. */
+import type { Command } from 'commander'
 import { evaluateRun, trainImmiscible } from '../index.ts'
 import { follow } from './follow.ts'
 
 const NUM_JUDGED = 512
 
+/** Adds the command. */
+export function addDemo(program: Command, print: (text: string) => void, log: (text: string) => void): void {
+  program
+    .command('demo')
+    .description('train on the embedded digits for a few minutes and show what came of it')
+    .action(async () => {
+      print(await demo(log))
+    })
+}
+
 /** @returns the report, as lines. */
-export async function demo(onSetup: (line: string) => void): Promise<string> {
+async function demo(onSetup: (line: string) => void): Promise<string> {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const { outcome, runFolder, samplePath, pipelineFolder, metrics } = await follow(
     trainImmiscible(

@@ -16,8 +16,6 @@ export async function follow(run: Run): Promise<TrainResult> {
     run.stop()
   }
   for (const signal of SIGNALS) process.on(signal, onSignal)
-  // A terminal that was closed, or a pipe that nobody reads: nothing is shown any more, and the run goes on.
-  process.stderr.on('error', () => undefined)
   try {
     for await (const event of run) status.show(event)
     return await run
