@@ -1,7 +1,7 @@
 /** From a bare clone to a command that runs: plain JavaScript for Node 20, installs the npm packages, hands over to their Node 24. */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -39,12 +39,23 @@ async function main([command, ...args]) {
   if (major < 20) return fail(`expected Node 20 or newer, got ${process.versions.node}. Install a current one: https://nodejs.org`, 3)
   const installed = await installNpmPackages()
   if (installed !== 0) return installed
+  linkCommand()
   const node = join(MODULES, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
   for (const step of steps(args)) {
     const code = await runInherited(existsSync(node) ? node : process.execPath, step)
     if (code !== 0) return code
   }
   return 0
+}
+
+/** Makes `npx immiscible` this tree's own command. */
+function linkCommand() {
+  if (process.platform === 'win32') return // npm run immiscible -- is the same
+  const link = join(MODULES, '.bin', 'immiscible')
+  const main = join(ROOT, 'ts', 'cli', 'main.ts')
+  rmSync(link, { force: true })
+  symlinkSync(main, link)
+  chmodSync(main, 0o755)
 }
 
 async function installNpmPackages() {

@@ -1,0 +1,90 @@
+/** Every code block of README.md, docs/ and the READMEs of the rooms runs, in order, as a reader would run it; and its TypeScript has the types that it says. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { makeProject, readBlocks, readNeeds, ROOT, shorten, SHORTER, type Block } from './document.ts'
+
+const DOCUMENTS = [
+  'README.md',
+  'py/README.md',
+  'ts/assignment/README.md',
+  'test/reliability/README.md',
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+]
+/** How a block is run. */
+const RUNNERS: Readonly<Record<string, readonly string[]>> = { sh: ['bash', '-e', '-u', '-o', 'pipefail'], ts: ['node'], python: ['python'] }
+/** Blocks that are files only; and those that are shown, as a tree or an output is. */
+const FILES = ['json', 'yaml']
+const SHOWN = ['', 'text', 'bibtex', 'math']
+const TSC = ['--noEmit', '--target', 'es2024', '--lib', 'es2024,esnext.disposable', '--module', 'nodenext', '--strict', '--skipLibCheck']
+const TSC_SOURCE = ['--types', 'node', '--allowImportingTsExtensions', '--exactOptionalPropertyTypes']
+
+const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8')
+
+/** Runs all blocks of a document; throws what the first that fails says, with its line. */
+async function runDocument(name: string, markdown: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'immiscible-docs-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const env = makeProject(folder)
+  const run = async (where: string, command: readonly string[]): Promise<void> => {
+    const [program, ...args] = command
+    const child = promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 2 ** 26, timeout: 300_000 })
+    await child.catch((error: { stdout?: string; stderr?: string; message: string }) => {
+      throw new Error(`${where}: ${error.message}\n${error.stdout ?? ''}\n${error.stderr ?? ''}`)
+    })
+  }
+  const needed = readNeeds(markdown).map((run) => `npx immiscible train --dataset digits --max-train-steps 8 --output-dir ${run}`)
+  await run(`${name}: needs`, ['bash', '-e', '-c', needed.join('\n')])
+  const typed: string[] = []
+  for (const [at, block] of readBlocks(markdown).entries()) {
+    const where = `${name}:${block.line}`
+    check(where, block)
+    if (block.notRun !== undefined || SHOWN.includes(block.language)) continue
+    const file = block.file ?? `block-${at}.${block.language === 'python' ? 'py' : block.language}`
+    writeFileSync(join(folder, file), shorten(block.text))
+    if (block.language === 'ts') typed.push(file)
+    if (block.file === undefined) await run(where, [...RUNNERS[block.language], file])
+  }
+  if (typed.length > 0) await run(`${name}: types`, ['tsc', ...TSC, ...TSC_SOURCE, ...typed])
+}
+
+function check(where: string, { language, file, notRun }: Block): void {
+  const known = [...Object.keys(RUNNERS), ...FILES, ...SHOWN]
+  if (!known.includes(language)) throw new Error(`${where}: expected a block of ${known.filter(Boolean).join(', ')}, got ${language}`)
+  if (notRun === '') throw new Error(`${where}: expected a reason why the block is not run`)
+  if (FILES.includes(language) && file === undefined && notRun === undefined) throw new Error(`${where}: expected a file name in its first line`)
+}
+
+test.each(DOCUMENTS)('%s', { timeout: 600_000 }, (document) => runDocument(document, read(document)))
+
+test('each rule that shortens a block shortens one', () => {
+  const all = DOCUMENTS.map(read).join('\n')
+  for (const [long] of SHORTER) expect(all).toMatch(new RegExp(long.source))
+})
+
+const fence = (language: string, text: string): string => ['```' + language, text, '```', ''].join('\n')
+
+test.each([
+  ['a command that is none', fence('sh', 'npx immiscible trian'), /x\.md:1: .*unknown command 'trian'/s],
+  ['a command that fails before the last', fence('sh', 'npx immiscible sample nowhere\ntrue'), /x\.md:1/],
+  ['a script that throws', `text\n\n${fence('ts', "throw new Error('planted')")}`, /x\.md:3: .*planted/s],
+  ['a name that is not exported', fence('ts', "import { trian } from 'immiscible'\nconsole.log(trian)"), /does not provide an export named 'trian'/],
+  ['a wrong type', fence('ts', "import { assign } from 'immiscible'\nexport const text: string = assign.length"), /types.*TS2322/s],
+  ['Python that raises', fence('python', 'raise ValueError("planted")'), /ValueError: planted/],
+  ['a block that is left out without a reason', `<!-- not run: -->\n${fence('sh', 'true')}`, /x\.md:2: expected a reason/],
+  ['an unknown language', fence('cobol', 'STOP RUN.'), /expected a block of .*, got cobol/],
+  ['a file without a name', fence('json', '{}'), /expected a file name/],
+])('control: %s is found', { timeout: 60_000 }, async (_, markdown, expected) => {
+  await expect(runDocument('x.md', markdown)).rejects.toThrow(expected)
+})
+
+test('control: what is marked, and a file, is not run', async () => {
+  const marked = `<!-- not run: needs a GPU -->\n${fence('sh', 'false')}`
+  const file = fence('ts', "// module.ts\nthrow new Error('it was run')")
+  await runDocument('x.md', `${marked}\n${file}\n${fence('text', 'false')}`)
+})
