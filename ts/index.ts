@@ -3,6 +3,8 @@ export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type Tr
 export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
+export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
+export { writeReport, type Report, type ReportOptions } from './view/report.ts'
 export { sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
 export {
   analyzeAssignment,

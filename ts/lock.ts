@@ -48,6 +48,12 @@ export function tryLock(folder: string): { readonly lock: Lock } | { readonly ow
   return { lock: { isHeld: () => existsSync(join(folder, ownerFile)), release: () => clear(folder, ownerFile) } }
 }
 
+/** Who has the lock `folder`, if that process lives: of one on another machine nothing can be known. Takes nothing. */
+export function findOwner(folder: string): LockOwner | undefined {
+  const owner = readOwner(folder)?.owner
+  return owner !== undefined && isAlive(owner) ? owner : undefined
+}
+
 /**
  * Runs `work` while no other process that asks for the same `folder` does.
  *

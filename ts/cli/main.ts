@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** immiscible train | serve | keys | demo | resume | sample | evaluate | strategies | analyze. Parses, calls, prints. */
+/** immiscible train | serve | keys | demo | resume | sample | evaluate | strategies | analyze | view | report. Parses, calls, prints. */
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import {
@@ -14,6 +14,8 @@ import {
   type TrainInput,
 } from '../index.ts'
 import { addAnalyze } from './analyze.ts'
+import { addReport } from './report.ts'
+import { addView } from './view.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 import { serve } from './serve.ts'
@@ -71,8 +73,9 @@ program
   .option('--seed <seed>', 'seed of everything', integer)
   .option('--device <device>', 'auto, cuda, mps or cpu')
   .option('--output-dir <folder>', 'the run folder')
-  .action(async (flags: TrainFlags) => {
-    await follow(trainImmiscible(toInput(flags), { onSetup: log }))
+  .option('--dashboard', 'show the run in the browser while it trains; prints the address')
+  .action(async ({ dashboard = false, ...flags }: TrainFlags & { dashboard?: boolean }) => {
+    await follow(trainImmiscible(toInput(flags), { onSetup: log }), { dashboard })
   })
 
 program
@@ -87,8 +90,9 @@ program
   .description('go on with a run from its last checkpoint')
   .argument('<run>', 'run folder')
   .option('--max-train-steps <steps>', 'go further than planned', integer)
-  .action(async (runFolder: string, flags: { maxTrainSteps?: number }) => {
-    await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }))
+  .option('--dashboard', 'show the run in the browser while it trains; prints the address')
+  .action(async (runFolder: string, { dashboard = false, ...flags }: { maxTrainSteps?: number; dashboard?: boolean }) => {
+    await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }), { dashboard })
   })
 
 withSampler(program.command('sample'))
@@ -119,6 +123,8 @@ program
   })
 
 addAnalyze(program, print, log)
+addView(program, print, log)
+addReport(program, print)
 
 try {
   await program.parseAsync()
