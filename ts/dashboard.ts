@@ -36,7 +36,8 @@ export async function serveDashboard(runFolders: readonly string[], { port, onSt
     throw new ConfigError([{ path: 'port', message: `expected a port, 0 to 65535, got ${port}` }])
   }
   const token = makeToken(cacheFolder(), paths)
-  const begin = async (wanted: number): Promise<Dashboard> => startThread({ paths, token, port: wanted, isOwner: onStop !== undefined }, onStop)
+  const begin = async (wanted: number): Promise<Dashboard> =>
+    startThread({ paths, token, port: wanted, isOwner: onStop !== undefined }, onStop)
   if (port !== undefined) return begin(port)
   try {
     return await begin(DEFAULT_PORT)

@@ -28,6 +28,7 @@ const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly 
   'ts/worker': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/lock.ts'] },
   'ts/python': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts'] },
   'ts/report': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/lock.ts'] },
+  'ts/view': { may: ['protocol', 'ts/errors.ts', 'ts/report'] },
   'ts/analysis': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/pipeline', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
   'ts/testing': { may: ['ts/assignment', 'ts/kernel'] },
   'ts/cli': { may: ['ts/index.ts'] },
@@ -46,6 +47,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   pythonia: /^ts\/python\/[\w-]+\.ts$/,
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
+  uplot: /^ts\/view\/assets\.ts$/,
   vitest: /^ts\/testing\/index\.ts$/,
 }
 
@@ -56,7 +58,7 @@ interface Import {
 
 function readImports(source: string): Import[] {
   const statements = source.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'/gm)
-  const dynamic = source.matchAll(/\bimport\(\s*'([^']+)'|new URL\(\s*'(\.[^']*\.ts)'/g)
+  const dynamic = source.matchAll(/\b(?:import|require\.resolve)\(\s*'([^']+)'|new URL\(\s*'(\.[^']*\.ts)'/g)
   return [
     ...[...statements].map(([, type, target]) => ({ target: target, isType: type !== undefined })),
     ...[...dynamic].map(([, module, url]) => ({ target: module ?? url, isType: false })),
@@ -174,6 +176,8 @@ describe('control: each planted violation is found', () => {
     ['a test runner in the package', 'ts/assignment/x.ts', "import { test } from 'vitest'", findTypeScriptViolations],
     ['training -> the suite for authors', 'ts/train.ts', "import { checkStrategy } from './testing/check.ts'", findTypeScriptViolations],
     ['analysis -> worker', 'ts/analysis/x.ts', "import { openChannel } from '../worker/channel.ts'", findTypeScriptViolations],
+    ['the page -> the server', 'ts/view/page/x.mjs', "import { send } from '../../worker/channel.ts'", findTypeScriptViolations],
+    ['uPlot elsewhere', 'ts/cli/x.ts', "require.resolve('uplot/dist/x.js')", findTypeScriptViolations],
     ['zod outside protocol', 'ts/report/x.ts', "import { z } from 'zod'", findTypeScriptViolations],
     ['an unknown package', 'ts/report/x.ts', "import type { X } from 'left-pad/x'", findTypeScriptViolations],
     ['objective -> zmq', 'py/immiscible_worker/objective/x.py', 'import torch, zmq', findPythonViolations],
@@ -238,6 +242,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'resumeImmiscible',
   'sampleRun',
   'serveBatches',
+  'serveDashboard',
   'trainImmiscible',
   'type AnalysisDataset',
   'type AnalysisInput',
@@ -247,6 +252,8 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type AssignmentMetrics',
   'type AssignmentReport',
   'type AssignmentStrategy',
+  'type Dashboard',
+  'type DashboardOptions',
   'type Dataset',
   'type Environment',
   'type ErrorCode',
@@ -259,6 +266,8 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type NoiseDrift',
   'type OwnStrategy',
   'type PoolContext',
+  'type Report',
+  'type ReportOptions',
   'type Run',
   'type RunEvent',
   'type RunEventOf',
@@ -273,4 +282,5 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type TrainOptions',
   'type TrainResult',
   'withinLabel',
+  'writeReport',
 ]

@@ -13,7 +13,9 @@ const require = createRequire(import.meta.url)
 /** By the name in an address. */
 export const ASSETS: ReadonlyMap<string, Asset> = new Map([
   ['', page('dashboard.html')],
-  ...['dashboard.mjs', 'panels.mjs', 'charts.mjs', 'model.mjs', 'summary.mjs', 'style.css'].map((name) => [name, page(name)] as const),
+  ...['dashboard.mjs', 'panels.mjs', 'charts.mjs', 'chart.mjs', 'model.mjs', 'summary.mjs', 'style.css'].map(
+    (name) => [name, page(name)] as const,
+  ),
   ['uplot.js', { type: TYPES.mjs, read: () => read(require.resolve('uplot/dist/uPlot.iife.min.js')) }],
   ['uplot.css', { type: TYPES.css, read: () => read(require.resolve('uplot/dist/uPlot.min.css')) }],
 ])

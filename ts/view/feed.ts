@@ -12,7 +12,13 @@ const MAX_WAITING_BYTES = 4 << 20
 /** One message to a page: which runs there are, or something new of one. */
 export type Message =
   | { readonly runs: readonly { readonly key: string; readonly name: string; readonly path: string }[] }
-  | { readonly key: string; readonly model?: Model; readonly rows?: readonly (Row | Other)[]; readonly state?: RunWatch['state']; readonly read?: number }
+  | {
+      readonly key: string
+      readonly model?: Model
+      readonly rows?: readonly (Row | Other)[]
+      readonly state?: RunWatch['state']
+      readonly read?: number
+    }
 
 export interface Feed {
   /** Answers with server-sent events; one that comes back goes on after its Last-Event-ID. */

@@ -35,7 +35,7 @@ export interface ReportedRun {
 }
 
 /** The modules of the page, each after those that it imports. */
-const MODULES = ['model.mjs', 'summary.mjs', 'charts.mjs', 'panels.mjs', 'report.mjs']
+const MODULES = ['model.mjs', 'summary.mjs', 'chart.mjs', 'charts.mjs', 'panels.mjs', 'report.mjs']
 
 /**
  * Reads the runs, whatever state they are in, and writes about them.
@@ -50,7 +50,8 @@ export function writeReport(runFolders: readonly string[], { output }: ReportOpt
   if (output === undefined) return { html, markdown, files: [] }
   const page = resolve(output)
   const files = [page, `${page.slice(0, page.length - extname(page).length)}.md`]
-  if (files[0] === files[1]) throw new ConfigError([{ path: 'output', message: `expected a name for HTML, as in report.html, got ${output}` }])
+  if (files[0] === files[1])
+    throw new ConfigError([{ path: 'output', message: `expected a name for HTML, as in report.html, got ${output}` }])
   try {
     mkdirSync(dirname(page), { recursive: true })
     writeFileSync(files[0], html)
@@ -90,10 +91,15 @@ function toHtml(runs: readonly ReportedRun[]): string {
   return readPage('report.html')
     .replace('{{policy}}', () => policy)
     .replaceAll('{{title}}', () => escapeHtml(runs.map(({ name }) => name).join(', ')))
-    .replace('{{style}}', () => style)
-    .replace('{{data}}', () => data)
-    .replace('{{plot}}', () => plot)
-    .replace('{{page}}', () => page)
+    .replace('<!-- style -->', () => `<style>${style}</style>`)
+    .replace(
+      '<!-- scripts -->',
+      () => `${makeScript('type="application/json" id="data"', data)}${makeScript('', plot)}${makeScript('type="module"', page)}`,
+    )
+}
+
+function makeScript(attributes: string, text: string): string {
+  return `<script ${attributes}>${text}</script>\n`
 }
 
 /** A module as a part of one script: the modules share their names, so imports and exports have nothing to do. */

@@ -7,7 +7,10 @@ export interface ThreadData extends Omit<ServerOptions, 'stopOwn'> {
   readonly isOwner: boolean
 }
 
-export type ThreadMessage = { readonly port: number } | { readonly stop: string } | { readonly failure: string; readonly code: string | undefined }
+export type ThreadMessage =
+  | { readonly port: number }
+  | { readonly stop: string }
+  | { readonly failure: string; readonly code: string | undefined }
 
 const { isOwner, ...options } = workerData as ThreadData
 const post = (message: ThreadMessage): void => parentPort?.postMessage(message)

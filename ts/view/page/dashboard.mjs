@@ -115,13 +115,18 @@ function drawRuns() {
 }
 
 function makeRunItem(run) {
-  const box = make('input', { type: 'checkbox', ariaLabel: 'show', onchange: () => void ((run.isShown = box.checked), requestDraw(true)) })
+  const box = make('input', { type: 'checkbox', ariaLabel: 'show', onchange: () => show(run, box.checked) })
   const name = make('button', { className: 'name', type: 'button', onclick: () => focus(run.key) })
   const status = make('span', { className: 'status' })
   const stop = make('button', { className: 'danger stop', type: 'button', onclick: () => askToStop(run) }, 'Stop')
   const [line, progress] = [make('div', { className: 'run-line' }), make('progress')]
   const head = make('div', { className: 'run-head' }, box, make('i', { className: 'swatch' }), name, status)
   return { root: make('li', { colour: run.colour }, head, line, progress, stop), box, name, status, line, progress, stop }
+}
+
+function show(run, isShown) {
+  run.isShown = isShown
+  requestDraw(true)
 }
 
 function focus(key) {

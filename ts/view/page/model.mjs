@@ -3,9 +3,25 @@
 
 /** The numbers of a step event, in the order in which they travel. */
 export const STEP_FIELDS = /** @type {const} */ ([
-  ...['loss', 'gradNorm', 'learningRate'],
-  ...['gain', 'preGain', 'distanceChange', 'norm', 'normDeviation', 'meanDeviation', 'varianceDeviation', 'classMean', 'classMeanDeviation'],
-  ...['noiseMs', 'assignMs', 'measureMs', 'wireMs', 'stageMs', 'waitMs', 'trainMs'],
+  'loss',
+  'gradNorm',
+  'learningRate',
+  'gain',
+  'preGain',
+  'distanceChange',
+  'norm',
+  'normDeviation',
+  'meanDeviation',
+  'varianceDeviation',
+  'classMean',
+  'classMeanDeviation',
+  'noiseMs',
+  'assignMs',
+  'measureMs',
+  'wireMs',
+  'stageMs',
+  'waitMs',
+  'trainMs',
 ])
 export const HELD_OUT_FIELDS = /** @type {const} */ (['loss', 'emaLoss'])
 export const STAGES = /** @type {const} */ (['noise', 'assign', 'measure', 'wire', 'stage', 'wait', 'train'])
@@ -209,9 +225,13 @@ export function summarizeRecent({ recent }) {
   const [first, last] = [recent[0], recent.at(-1)]
   const seconds = first && last ? (Number(last[1]) - Number(first[1])) / 1000 : 0
   const stages = STAGES.map((name, index) => {
-    const sorted = recent.map((row) => Number(row[index + 2] ?? 0)).toSorted((a, b) => a - b)
+    const sorted = recent.map((row) => row[index + 2] ?? 0).toSorted((a, b) => a - b)
     const at = (/** @type {number} */ share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
     return { name, p50: at(0.5), p95: at(0.95) }
   })
-  return { stepsPerSecond: seconds > 0 && last && first ? (Number(last[0]) - Number(first[0])) / seconds : null, numSteps: recent.length, stages }
+  return {
+    stepsPerSecond: seconds > 0 && last && first ? (Number(last[0]) - Number(first[0])) / seconds : null,
+    numSteps: recent.length,
+    stages,
+  }
 }

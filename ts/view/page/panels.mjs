@@ -1,5 +1,5 @@
 /** Tables and lists of the dashboard and the report. All text goes in as text: nothing that a run says becomes part of the page. */
-import { format } from './charts.mjs'
+import { format } from './chart.mjs'
 import { summarizeRecent } from './model.mjs'
 import { flatten } from './summary.mjs'
 
@@ -22,18 +22,21 @@ export function make(tag, attributes = {}, ...children) {
   return made
 }
 
+/** A column of nothing but numbers stands to the right. */
 export function makeTable(titles, rows) {
-  const cell = (tag, text, at) => make(tag, at > 0 && /^[\d.,:%–e+\-−]+$/.test(String(text)) ? { className: 'number' } : {}, String(text))
-  const body = rows.map(({ cells, className = '' }) => make('tr', { className }, ...cells.map((text, at) => (text instanceof Node ? make('td', {}, text) : cell('td', text, at)))))
-  const isNumber = (at) => at > 0 && rows.length > 0 && rows.every(({ cells }) => !(cells[at] instanceof Node) && /^[\d.,:%–e+\-−]+$/.test(String(cells[at])))
-  const head = titles.map((title, at) => make('th', isNumber(at) ? { className: 'number' } : {}, title))
-  return make('table', {}, make('thead', {}, make('tr', {}, ...head)), make('tbody', {}, ...body))
+  const isNumeric = titles.map((_, at) => at > 0 && rows.every(({ cells }) => /^[\d.,–-]+$/.test(cells[at])))
+  const cell = (tag, text, at) => make(tag, isNumeric[at] ? { className: 'number' } : {}, text)
+  const head = make('tr', {}, ...titles.map((title, at) => cell('th', title, at)))
+  const body = rows.map(({ cells, className = '' }) => make('tr', { className }, ...cells.map((text, at) => cell('td', text, at))))
+  return make('table', {}, make('thead', {}, head), make('tbody', {}, ...body))
 }
 
 /** One line about where a run is. */
 export function describeProgress({ model, state }) {
   const { stepsPerSecond } = summarizeRecent(model)
-  const parts = [`step ${model.step.toLocaleString('en')}${model.maxTrainSteps > 0 ? ` / ${model.maxTrainSteps.toLocaleString('en')}` : ''}`]
+  const parts = [
+    `step ${model.step.toLocaleString('en')}${model.maxTrainSteps > 0 ? ` / ${model.maxTrainSteps.toLocaleString('en')}` : ''}`,
+  ]
   if (stepsPerSecond !== null) parts.push(`${format(Number(stepsPerSecond.toPrecision(3)))} steps/s`)
   if (state?.status === 'running' && stepsPerSecond) {
     parts.push(`${formatDuration(Math.max(0, model.maxTrainSteps - model.step) / stepsPerSecond)} left`)
@@ -66,7 +69,13 @@ export function makeEventList({ model }) {
   if (items.length === 0) return make('p', { className: 'hint' }, 'none')
   const list = items.map(({ time, code, message }) => {
     const at = new Date(time)
-    return make('li', {}, make('time', {}, Number.isNaN(at.getTime()) ? '' : at.toLocaleTimeString('en-GB')), make('code', {}, code), ` ${message}`)
+    return make(
+      'li',
+      {},
+      make('time', {}, Number.isNaN(at.getTime()) ? '' : at.toLocaleTimeString('en-GB')),
+      make('code', {}, code),
+      ` ${message}`,
+    )
   })
   return make('ul', { className: 'events' }, ...list)
 }

@@ -26,7 +26,12 @@ function compare(columns) {
 
 function makeSamples(run) {
   const figures = run.samples.map(({ step, address }) =>
-    make('figure', {}, make('img', { src: address, alt: `samples of ${run.name} at step ${step}` }), make('figcaption', {}, `step ${step}`)),
+    make(
+      'figure',
+      {},
+      make('img', { src: address, alt: `samples of ${run.name} at step ${step}` }),
+      make('figcaption', {}, `step ${step}`),
+    ),
   )
   return card(title(run), make('div', { className: 'samples' }, ...(figures.length > 0 ? figures : ['none'])))
 }

@@ -12,7 +12,8 @@ const NUM_LAST = 100
  */
 export function summarizeRun({ model, state }) {
   const last = (/** @type {typeof STEP_FIELDS[number]} */ field) => lastMean(readCurve(model.curves, STEP_FIELDS.indexOf(field)))
-  const heldOut = (/** @type {typeof HELD_OUT_FIELDS[number]} */ field) => readCurve(model.heldOut, HELD_OUT_FIELDS.indexOf(field)).mean.at(-1)
+  const heldOut = (/** @type {typeof HELD_OUT_FIELDS[number]} */ field) =>
+    readCurve(model.heldOut, HELD_OUT_FIELDS.indexOf(field)).mean.at(-1)
   const { stepsPerSecond } = summarizeRecent(model)
   const seconds = (model.lastTime - model.firstTime) / 1000
   return [
