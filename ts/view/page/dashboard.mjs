@@ -222,6 +222,8 @@ setInterval(() => {
 }, LOG_MS)
 
 /** The points that the page has, for tests and the curious: of run number `index`, of one field of its steps. */
-globalThis.immiscible = { curve: (field, index = 0) => readCurve([...runs.values()][index].model.curves, STEP_FIELDS.indexOf(field)) }
+globalThis.immiscible = {
+  curve: (field, index = 0) => readCurve(([...runs.values()][index]?.model ?? createModel()).curves, STEP_FIELDS.indexOf(field)),
+}
 
 connect()
