@@ -66,5 +66,5 @@ export async function untilTrue(page: Page, expression: string, seconds = 30): P
 
 /** The points that a page has of one field of a run's steps. */
 export async function readCurve(page: Page, field: string, run = 0): Promise<{ x: number[]; mean: number[] }> {
-  return (await page.evaluate(`immiscible.curve('${field}', ${run})`)) as { x: number[]; mean: number[] }
+  return page.evaluate<{ x: number[]; mean: number[] }>(`immiscible.curve('${field}', ${run})`)
 }

@@ -14,14 +14,31 @@ export const lossAt = (step: number): number => 1 / (1 + step / 100)
 function stepEvent(step: number): RunEventOf<'step'> {
   const wave = Math.sin(step / 7)
   return {
-    ...{ kind: 'step', time: BEGAN + step * 20, generation: 0, step, epoch: 0, batchSha256: '0'.repeat(64), emaDecay: 0.99 },
-    ...{ loss: lossAt(step), gradNorm: 1 + 0.3 * Math.abs(wave), learningRate: Math.min(1, step / 100) * 1e-3 },
+    kind: 'step',
+    time: BEGAN + step * 20,
+    generation: 0,
+    step,
+    epoch: 0,
+    batchSha256: '0'.repeat(64),
+    emaDecay: 0.99,
+    loss: lossAt(step),
+    gradNorm: 1 + 0.3 * Math.abs(wave),
+    learningRate: Math.min(1, step / 100) * 1e-3,
     timeline: { noiseMs: 1, assignMs: 4 + wave, measureMs: 0.4, wireMs: 2, stageMs: 0.5, waitMs: 0.1, trainMs: 12 + wave },
     assignment: {
-      ...{ numMoved: 7, preCost: 10, postCost: 9.7 + 0.1 * wave, preGain: 0.1 * wave, gain: 1 + 0.1 * wave, dualGap: null },
+      numMoved: 7,
+      preCost: 10,
+      postCost: 9.7 + 0.1 * wave,
+      preGain: 0.1 * wave,
+      gain: 1 + 0.1 * wave,
+      dualGap: null,
       drift: {
-        ...{ norm: 1 + 0.02 * wave, normDeviation: wave, meanDeviation: -wave, varianceDeviation: wave / 2 },
-        ...{ classMean: 0.4, classMeanDeviation: 3 + wave },
+        norm: 1 + 0.02 * wave,
+        normDeviation: wave,
+        meanDeviation: -wave,
+        varianceDeviation: wave / 2,
+        classMean: 0.4,
+        classMeanDeviation: 3 + wave,
       },
     },
   }
@@ -39,7 +56,10 @@ export function steps(from: number, to: number): RunEvent[] {
 export function writeRun(folder: string, numSteps: number, { maxTrainSteps = numSteps, poolSize = 32, isEnded = true } = {}): void {
   mkdirSync(join(folder, 'samples'), { recursive: true })
   const resolved = resolveConfig({
-    ...{ dataset: { kind: 'digits' }, globalBatchSize: 32, maxTrainSteps, outputDir: folder },
+    dataset: { kind: 'digits' },
+    globalBatchSize: 32,
+    maxTrainSteps,
+    outputDir: folder,
     assignment: { kind: 'quantized', poolSize },
   })
   if ('problems' in resolved) throw new Error(JSON.stringify(resolved.problems))

@@ -17,6 +17,7 @@ const COMMANDS = {
   objectives: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/objectives.ts', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
   'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],
+  'bench:dashboard': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/dashboard.ts', ...args]],
   reliability: (args) => [['test/reliability/run.ts', ...args]],
   test: (args) => [['ts/bootstrap/test.ts', ...args]],
 }

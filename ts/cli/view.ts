@@ -1,5 +1,7 @@
 /** `immiscible view`: parses, serves, prints the address. */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { serveDashboard } from '../index.ts'
 
@@ -22,6 +24,7 @@ export function addView(program: Command, print: (text: string) => void, log: (t
       await using dashboard = await serveDashboard(runFolders, wanted === undefined ? {} : { port: wanted })
       print(json ? JSON.stringify({ url: dashboard.url }) : dashboard.url)
       if (open && !json && process.stdout.isTTY && !process.env['CI']) openInBrowser(dashboard.url)
+      for (const folder of runFolders) if (!existsSync(join(folder, 'run.json'))) log(`waiting for a run in ${folder}`)
       log('Ctrl-C ends the page, not the runs')
       await untilSignal()
     })
