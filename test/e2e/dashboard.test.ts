@@ -113,7 +113,12 @@ describe.skipIf(!CHROMIUM)(`in Chromium${NO_CHROMIUM}`, () => {
       await page.getByText('Go on training').click()
       expect(run.child.exitCode).toBe(null)
       await page.locator('button.stop').click()
+      const again =
+        "fetch(document.querySelector('#samples img').src.replace(/samples.*/, 'stop'), { method: 'POST' }).then(({ status }) => status)"
       await page.getByText('Stop the run').click()
+      await untilTrue(page, "document.querySelector('.status').textContent !== 'running'")
+      // A second signal would end the run at once, with another exit code.
+      expect(await page.evaluate(again)).toBe(409)
       expect(await run.ended).toBe(0)
       await untilTrue(page, "document.querySelector('.status').textContent === 'stopped'")
       expect(await page.locator('button.stop').isDisabled()).toBe(true)

@@ -1,6 +1,6 @@
 /** Who may look: the token in a dashboard's address, and the checks that keep other pages and other hosts away. */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 
@@ -14,22 +14,26 @@ export function makeToken(folder: string, paths: readonly string[]): string {
   return createHmac('sha256', readSecret(folder)).update(paths.join('\0')).digest('base64url')
 }
 
+/** One that is not kept, where the folder cannot be written, or another process is just writing it: the address then changes with a restart. */
 function readSecret(folder: string): string {
   const file = join(folder, SECRET)
-  mkdirSync(folder, { recursive: true })
+  const fresh = randomBytes(32).toString('hex')
   try {
-    const descriptor = openSync(file, 'wx', 0o600)
-    try {
-      writeSync(descriptor, randomBytes(32).toString('hex'))
-    } finally {
-      closeSync(descriptor)
-    }
+    mkdirSync(folder, { recursive: true })
+    writeNew(file, fresh)
+    const kept = readFileSync(file, 'utf8')
+    return /^[0-9a-f]{64}$/.test(kept) ? kept : fresh
+  } catch {
+    return fresh
+  }
+}
+
+function writeNew(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { flag: 'wx', mode: 0o600 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
-  const secret = readFileSync(file, 'utf8')
-  // Another process is just writing it, or a crash cut it short: better none than one that can be guessed.
-  return /^[0-9a-f]{64}$/.test(secret) ? secret : randomBytes(32).toString('hex')
 }
 
 /** In a time that says nothing of how much of it was right. */

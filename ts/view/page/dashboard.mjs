@@ -46,7 +46,11 @@ function hear(message) {
   if (message.read !== undefined) run.read = message.read
   if (message.state) run.state = message.state
   if (message.model) run.model = message.model
-  for (const row of message.rows ?? []) addRow(run.model, row)
+  for (const row of message.rows ?? []) {
+    addRow(run.model, row)
+    // It goes on, perhaps for longer than planned.
+    if (row.kind === 'run') run.aboutOf = undefined
+  }
   if (message.model || message.rows) run.read = 1
   if (run.model.runId !== run.aboutOf) void loadAbout(run)
 }
