@@ -181,6 +181,11 @@ describe.skipIf(!CHROMIUM)(`in Chromium${NO_CHROMIUM}`, () => {
     const { url } = await serve([folder])
     const page = await openPage(url)
     await untilTrue(page, "immiscible.curve('loss').x.length === 50")
+    // What is no event of ours, or one cut short, changes nothing.
+    appendFileSync(
+      join(folder, 'events.jsonl'),
+      'garbage\n{"kind":"step"}\n{"kind":"step","step":-1}\nnull\n{"kind":"end","outcome":"<b>"}\n',
+    )
     writeEvents(
       folder,
       steps(40, 60).map((event) => ({ ...event, loss: 7 })),

@@ -37,7 +37,7 @@ export function createChart(container, spec) {
         const swatch = element('i', 'swatch')
         swatch.style.setProperty('--run', line.colour)
         item.append(swatch, `${spec.isStack ? `${line.name} ` : ''}${value === undefined ? '–' : format(value)}`)
-        item.title = line.name
+        item.title = line.key.replace(/^[0-9a-f]{12}/, line.name)
         return item
       }),
       ...(at === null ? [] : [element('span', '', `step ${Math.round(at)}`)]),
@@ -57,7 +57,7 @@ export function createChart(container, spec) {
         cursor: { sync: { key: 'runs' }, y: false, points: { show: false }, drag: { x: true, y: false } },
         scales: { x: { time: false }, y: { range: () => findRange(spec, lines, chart?.scales.x) } },
         axes: [
-          { ...axis, size: 26, space: 70, values: (_u, ticks) => ticks.map(formatStep) },
+          { ...axis, size: 22, space: 70, values: (_u, ticks) => ticks.map(formatStep) },
           { ...axis, size: 52, space: 34, values: (_u, ticks) => ticks.map(format) },
         ],
         series: [{}, ...series],

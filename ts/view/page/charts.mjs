@@ -7,7 +7,14 @@ const STAGE_COLOURS = ['#9ec5f4', '#2f7ed8', '#7fc8b5', '#f0b429', '#e8743b', '#
 
 /** A line is a field of the curves, or of the held-out measurements; the second and later ones of a chart are dashed. */
 export const CHARTS = [
-  { group: 'Training', id: 'loss', title: 'Loss', lines: ['loss'], hasRange: true },
+  {
+    group: 'Training',
+    id: 'loss',
+    title: 'Loss',
+    note: 'faint: each step, or the range of those that a point covers',
+    lines: ['loss'],
+    hasRange: true,
+  },
   {
     group: 'Training',
     id: 'heldOut',

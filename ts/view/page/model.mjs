@@ -48,22 +48,20 @@ const FIRST_STAGE = STEP_FIELDS.indexOf('noiseMs')
  */
 export function toRow(event) {
   if (typeof event !== 'object' || event === null || typeof event.kind !== 'string') return undefined
-  if (event.kind === 'validation') return ['heldOut', toStep(event.step), Number(event.time), number(event.loss), number(event.emaLoss)]
+  const hasStep = Number.isInteger(event.step) && event.step >= 0
+  if (['step', 'validation', 'sample'].includes(event.kind) && !hasStep) return undefined
+  if (event.kind === 'end' && !['finished', 'stopped', 'failed'].includes(event.outcome)) return undefined
+  if (event.kind === 'validation') return ['heldOut', event.step, Number(event.time), number(event.loss), number(event.emaLoss)]
   if (event.kind !== 'step') return event
   const { assignment = {}, timeline = {} } = event
   const flat = { ...event, ...assignment, ...assignment.drift, ...timeline, distanceChange: assignment.postCost / assignment.preCost - 1 }
-  return ['step', toStep(event.step), Number(event.time), ...STEP_FIELDS.map((field) => number(flat[field]))]
+  return ['step', event.step, Number(event.time), ...STEP_FIELDS.map((field) => number(flat[field]))]
 }
 
 /** @param {unknown} value */
 function number(value) {
   // Six digits are more than a screen shows, and a third of the bytes.
   return typeof value === 'number' && Number.isFinite(value) ? Number(value.toPrecision(6)) : null
-}
-
-/** @param {unknown} value */
-function toStep(value) {
-  return Number.isInteger(value) ? Number(value) : 0
 }
 
 /** @param {number} numFields @returns {Curves} */
@@ -187,7 +185,7 @@ function addOther(model, event) {
       if (event.state === 'ready') model.recent = []
       break
     case 'sample':
-      if (!model.samples.includes(event.step)) model.samples.push(toStep(event.step))
+      if (!model.samples.includes(event.step)) model.samples.push(event.step)
       model.samples.sort((a, b) => a - b)
       break
     case 'warning':
