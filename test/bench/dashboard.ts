@@ -18,7 +18,7 @@ const CLI = join(import.meta.dirname, '..', '..', 'ts', 'cli', 'main.ts')
 const WARM_UP_MS = 3000
 /** After a client has come or gone. */
 const SETTLE_MS = 300
-const WINDOW_MS = 3000
+const WINDOW_MS = 2000
 const CLOCK_TICKS = 100
 
 const { values } = parseArgs({ options: { pairs: { type: 'string', default: '30' } } })
@@ -32,8 +32,8 @@ function listen(url: string): { numBytes: () => number; stop: () => void } {
   return { numBytes: () => numBytes, stop: () => request.destroy() }
 }
 
-/** One run with a dashboard; a client comes and goes. Answers the mean milliseconds per step of each of the windows, in order. */
-async function timeWindows(): Promise<{ hasClient: boolean; perStep: number }[]> {
+/** One run with a dashboard; a client comes and goes. Answers the milliseconds of the steps of each of the windows, in order. */
+async function timeWindows(): Promise<{ hasClient: boolean; perStep: number; steps: number[] }[]> {
   const runFolder = join(folder, 'run')
   const config = join(folder, 'config.json')
   writeFileSync(config, JSON.stringify({ ...TINY, checkpoint: { everySteps: 1_000_000 }, maxTrainSteps: 1_000_000 }))
@@ -59,10 +59,11 @@ async function timeWindows(): Promise<{ hasClient: boolean; perStep: number }[]>
       client?.stop()
       if (client && client.numBytes() < 1000) throw new Error('nothing came')
     }
-    const times = eventsOf(readEvents(runFolder), 'step').map(({ time }) => time)
+    const events = eventsOf(readEvents(runFolder), 'step')
     return windows.map(({ hasClient, from, to }) => {
-      const inside = times.filter((time) => time >= from && time < to)
-      return { hasClient, perStep: (inside[inside.length - 1] - inside[0]) / (inside.length - 1) }
+      const inside = events.filter(({ time }) => time >= from && time < to)
+      const perStep = (inside[inside.length - 1].time - inside[0].time) / (inside.length - 1)
+      return { hasClient, perStep, steps: inside.map(({ timeline: { waitMs, trainMs } }) => waitMs + trainMs) }
     })
   } finally {
     child.kill('SIGINT')
@@ -97,6 +98,13 @@ async function measureServer(hasClient: boolean): Promise<number> {
   return share
 }
 
+/** Without the outermost tenths, which other processes make. */
+function trimmedMean(numbers: readonly number[]): number {
+  const cut = Math.floor(numbers.length / 10)
+  const kept = numbers.toSorted((a, b) => a - b).slice(cut, numbers.length - cut)
+  return kept.reduce((sum, value) => sum + value, 0) / kept.length
+}
+
 function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b)
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2
@@ -115,6 +123,17 @@ try {
     `with a client ${median(of(true)).toFixed(3)}, without ${median(of(false)).toFixed(3)} ms per step (medians of ${ratios.length} windows of ${WINDOW_MS / 1000} s)`,
   )
   console.log(`ratio: median ${median(ratios).toFixed(4)}, mean ${mean.toFixed(4)} with a standard error of ${error.toFixed(4)}`)
+  const stepsOf = (wanted: boolean): number[] =>
+    windows.filter(({ hasClient }) => hasClient === wanted).flatMap(({ steps: inside }) => inside)
+  for (const [name, figure] of [
+    ['median', median],
+    ['mean without the outermost tenths', trimmedMean],
+  ] as const) {
+    const [one, other] = [figure(stepsOf(true)), figure(stepsOf(false))]
+    console.log(
+      `wait and train of ${stepsOf(true).length} steps with, ${stepsOf(false).length} without, ${name}: ${one.toFixed(3)} and ${other.toFixed(3)} ms, ratio ${(one / other).toFixed(4)}`,
+    )
+  }
   if (process.platform === 'linux') {
     for (const hasClient of [false, true]) {
       const share = await measureServer(hasClient)

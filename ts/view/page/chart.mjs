@@ -18,7 +18,6 @@ export function createChart(container, spec) {
   card.append(caption, element('p', 'note', spec.note ?? ''), plot)
   container.append(card)
   let [shape, lines, chart] = ['', [], undefined]
-  let isZoomed = false
 
   const size = () => ({ width: Math.max(120, plot.clientWidth), height: Math.max(120, plot.clientHeight) })
   new ResizeObserver(() => chart?.setSize(size())).observe(plot)
@@ -55,7 +54,7 @@ export function createChart(container, spec) {
         ...size(),
         legend: { show: false },
         cursor: { sync: { key: 'runs' }, y: false, points: { show: false }, drag: { x: true, y: false } },
-        scales: { x: { time: false }, y: { range: () => findRange(spec, lines, chart?.scales.x) } },
+        scales: { x: { time: false }, y: { range: ({ series: [steps] }) => findRange(spec, lines, steps) } },
         axes: [
           { ...axis, size: 22, space: 70, values: (_u, ticks) => ticks.map(formatStep) },
           { ...axis, size: 52, space: 34, values: (_u, ticks) => ticks.map(format) },
@@ -65,13 +64,17 @@ export function createChart(container, spec) {
         padding: [8, 10, 0, 0],
         hooks: {
           setCursor: [({ cursor, posToVal }) => describe(cursor.left >= 0 ? posToVal(cursor.left, 'x') : null)],
-          setSelect: [({ select }) => (isZoomed = select.width > 0 || isZoomed)],
         },
       },
       data,
       plot,
     )
-    chart.over.addEventListener('dblclick', () => (isZoomed = false))
+  }
+
+  /** Some steps are out of sight: what is new must not move the rest. */
+  function isZoomed() {
+    const [steps] = chart.data
+    return chart.scales.x.min > steps[0] || chart.scales.x.max < steps.at(-1)
   }
 
   function draw(next) {
@@ -84,8 +87,9 @@ export function createChart(container, spec) {
       chart = undefined
     } else if (wanted !== shape || !chart) create(toData(lines))
     else {
-      chart.setData(toData(lines), !isZoomed)
-      if (isZoomed) chart.redraw()
+      const isKept = isZoomed()
+      chart.setData(toData(lines), !isKept)
+      if (isKept) chart.redraw()
     }
     shape = wanted
     if (!(chart?.cursor.left >= 0)) describe(null)
@@ -160,7 +164,7 @@ function nearest(sorted, value) {
 /** Three significant digits or so. */
 export function format(value) {
   const size = Math.abs(value)
-  if (size !== 0 && (size < 0.001 || size >= 100_000)) return value.toExponential(1).replace('e+', 'e')
+  if (size !== 0 && (size < 0.0001 || size >= 100_000)) return value.toExponential(1).replace('e+', 'e')
   return String(Number(value.toPrecision(size >= 1000 ? 5 : 4)))
 }
 
