@@ -216,6 +216,35 @@ describe.skipIf(!CHROMIUM)(`in Chromium${NO_CHROMIUM}`, () => {
     expect(await page.locator('.run-line').textContent()).toContain('step 100,000 / 100,000')
   })
 
+  test('a zoom holds while new steps come, in every chart; a double click shows all again', async () => {
+    const folder = temporaryFolder()
+    writeRun(folder, 300, { maxTrainSteps: 400, isEnded: false })
+    const page = await openPage((await serve([folder])).url)
+    await untilTrue(page, "document.querySelector('[data-chart=loss] canvas') !== null")
+    const box = await page.locator('[data-chart=loss] .u-over').boundingBox()
+    if (!box) throw new Error('the chart has no place')
+    const at = (share: number): [number, number] => [box.x + share * box.width, box.y + box.height / 2]
+    /** What another chart says of the step at the left edge of this one. */
+    const leftmost = async (): Promise<number> => {
+      await page.mouse.move(...at(0.5))
+      await page.mouse.move(box.x + 1, box.y + 40)
+      const text = await page.locator('[data-chart=gradNorm] .values').textContent()
+      return Number(/step (\d+)/.exec(text ?? '')?.[1])
+    }
+    expect(await leftmost()).toBeLessThan(5)
+    await page.mouse.move(...at(0.5))
+    await page.mouse.down()
+    await page.mouse.move(...at(0.8), { steps: 5 })
+    await page.mouse.up()
+    expect(Math.abs((await leftmost()) - 150)).toBeLessThan(5)
+    writeEvents(folder, steps(300, 350))
+    await untilTrue(page, "immiscible.curve('loss').x.length === 350")
+    await page.waitForTimeout(600) // two drawings
+    expect(Math.abs((await leftmost()) - 150)).toBeLessThan(5)
+    await page.mouse.dblclick(...at(0.5))
+    expect(await leftmost()).toBeLessThan(5)
+  })
+
   test('several runs lie upon each other; what differs between their configs is marked; what a run says stays text', async () => {
     const folder = temporaryFolder()
     const paths = ['one', 'two'].map((name) => join(folder, name))
