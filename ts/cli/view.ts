@@ -1,6 +1,7 @@
 /** `immiscible view`: parses, serves, prints the address. */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
 import { serveDashboard } from '../index.ts'
@@ -30,11 +31,18 @@ export function addView(program: Command, print: (text: string) => void, log: (t
     })
 }
 
-/** Where there is a screen; the address was printed, so it is no failure where there is none. */
+/**
+ * Where there is a screen; the address was printed, so it is no failure where there is none. The browser gets a private file that leads to
+ * the address: everybody on the machine can read the arguments of a process, and the address opens the page.
+ */
 function openInBrowser(url: string): void {
   const opener = { darwin: 'open', win32: 'explorer' }[process.platform as string] ?? 'xdg-open'
   if (opener === 'xdg-open' && !process.env['DISPLAY'] && !process.env['WAYLAND_DISPLAY']) return
-  spawn(opener, [url], { stdio: 'ignore', detached: true })
+  const folder = mkdtempSync(join(tmpdir(), 'immiscible-view-'))
+  const file = join(folder, 'open.html')
+  writeFileSync(file, `<!doctype html><meta http-equiv="refresh" content="0; url=${url}">`, { mode: 0o600 })
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  spawn(opener, [file], { stdio: 'ignore', detached: true })
     .on('error', () => undefined)
     .unref()
 }

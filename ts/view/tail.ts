@@ -37,7 +37,7 @@ export function readLines(file: string, offset: number, identity: string | undef
     // No event is a megabyte long: what has no end in there is no line of ours.
     const taken = end === 0 && bytes.length === CHUNK_BYTES ? CHUNK_BYTES : end
     const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1)
-    return { lines, offset: from + taken, identity: found, isBehind: taken > 0 && from + taken < size, size }
+    return { lines, offset: from + taken, identity: found, isBehind: bytes.length === CHUNK_BYTES && from + taken < size, size }
   } finally {
     closeSync(descriptor)
   }
