@@ -9,6 +9,8 @@ export { describeSource, type ConfigSource } from './config/source.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
 export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
+export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
+export { writeReport, type Report, type ReportOptions } from './view/report.ts'
 export {
   analyzeAssignment,
   type AnalysisInput,

@@ -48,10 +48,10 @@ export function tryLock(folder: string): { readonly lock: Lock } | { readonly ow
   return { lock: { isHeld: () => existsSync(join(folder, ownerFile)), release: () => clear(folder, ownerFile) } }
 }
 
-/** Who has the lock, without taking it; undefined where it is free, or its owner is dead. */
-export function readHolder(folder: string): LockOwner | undefined {
+/** Who has the lock `folder`, if that process lives: of one on another machine nothing can be known. Takes nothing. */
+export function findOwner(folder: string): LockOwner | undefined {
   const owner = readOwner(folder)?.owner
-  return owner && isAlive(owner) ? owner : undefined
+  return owner !== undefined && isAlive(owner) ? owner : undefined
 }
 
 /**

@@ -74,7 +74,10 @@ export function makeProject(folder: string): NodeJS.ProcessEnv {
   const fromSource = Object.entries(exports).flatMap(([name, { default: built }]) =>
     built === undefined ? [] : [[name, built.replace('./dist/', './').replace(/\.js$/, '.ts')]],
   )
-  write('node_modules/immiscible/package.json', JSON.stringify({ name: 'immiscible', type: 'module', exports: Object.fromEntries(fromSource) }))
+  write(
+    'node_modules/immiscible/package.json',
+    JSON.stringify({ name: 'immiscible', type: 'module', exports: Object.fromEntries(fromSource) }),
+  )
   for (const part of ['ts', 'protocol', 'py']) link(`node_modules/immiscible/${part}`, join(ROOT, part))
   link('py', join(ROOT, 'py'))
   for (const part of ['@types', 'vitest']) link(`node_modules/${part}`, join(ROOT, 'node_modules', part))

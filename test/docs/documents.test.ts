@@ -17,7 +17,11 @@ const DOCUMENTS = [
     .map((file) => `docs/${file}`),
 ]
 /** How a block is run. */
-const RUNNERS: Readonly<Record<string, readonly string[]>> = { sh: ['bash', '-e', '-u', '-o', 'pipefail'], ts: ['node'], python: ['python'] }
+const RUNNERS: Readonly<Record<string, readonly string[]>> = {
+  sh: ['bash', '-e', '-u', '-o', 'pipefail'],
+  ts: ['node'],
+  python: ['python'],
+}
 /** Blocks that are files only; and those that are shown, as a tree or an output is. */
 const FILES = ['json', 'yaml']
 const SHOWN = ['', 'text', 'bibtex', 'math']
@@ -26,8 +30,9 @@ const TSC_SOURCE = ['--types', 'node', '--allowImportingTsExtensions', '--exactO
 
 const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8')
 
-/** Runs all blocks of a document; throws what the first that fails says, with its line. */
-async function runDocument(name: string, markdown: string): Promise<void> {
+/** Runs all blocks of a document and answers how many; throws what the first that fails says, with its line. */
+async function runDocument(name: string, markdown: string): Promise<number> {
+  let numRun = 0
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-docs-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const env = makeProject(folder)
@@ -38,7 +43,9 @@ async function runDocument(name: string, markdown: string): Promise<void> {
       throw new Error(`${where}: ${error.message}\n${error.stdout ?? ''}\n${error.stderr ?? ''}`)
     })
   }
-  const needed = readNeeds(markdown).map((run) => `npx immiscible train --dataset digits --max-train-steps 8 --output-dir ${run}`)
+  const needed = readNeeds(markdown).map(
+    (outputDir) => `npx immiscible train --dataset digits --max-train-steps 8 --output-dir ${outputDir}`,
+  )
   await run(`${name}: needs`, ['bash', '-e', '-c', needed.join('\n')])
   const typed: string[] = []
   for (const [at, block] of readBlocks(markdown).entries()) {
@@ -48,19 +55,25 @@ async function runDocument(name: string, markdown: string): Promise<void> {
     const file = block.file ?? `block-${at}.${block.language === 'python' ? 'py' : block.language}`
     writeFileSync(join(folder, file), shorten(block.text))
     if (block.language === 'ts') typed.push(file)
-    if (block.file === undefined) await run(where, [...RUNNERS[block.language], file])
+    if (block.file !== undefined) continue
+    await run(where, [...RUNNERS[block.language], file])
+    numRun++
   }
   if (typed.length > 0) await run(`${name}: types`, ['tsc', ...TSC, ...TSC_SOURCE, ...typed])
+  return numRun
 }
 
 function check(where: string, { language, file, notRun }: Block): void {
   const known = [...Object.keys(RUNNERS), ...FILES, ...SHOWN]
   if (!known.includes(language)) throw new Error(`${where}: expected a block of ${known.filter(Boolean).join(', ')}, got ${language}`)
   if (notRun === '') throw new Error(`${where}: expected a reason why the block is not run`)
-  if (FILES.includes(language) && file === undefined && notRun === undefined) throw new Error(`${where}: expected a file name in its first line`)
+  if (FILES.includes(language) && file === undefined && notRun === undefined)
+    throw new Error(`${where}: expected a file name in its first line`)
 }
 
-test.each(DOCUMENTS)('%s', { timeout: 600_000 }, (document) => runDocument(document, read(document)))
+test.each(DOCUMENTS)('%s', { timeout: 600_000 }, async (document) => {
+  expect(await runDocument(document, read(document))).toBeGreaterThanOrEqual(0)
+})
 
 test('each rule that shortens a block shortens one', () => {
   const all = DOCUMENTS.map(read).join('\n')
@@ -73,7 +86,11 @@ test.each([
   ['a command that is none', fence('sh', 'npx immiscible trian'), /x\.md:1: .*unknown command 'trian'/s],
   ['a command that fails before the last', fence('sh', 'npx immiscible sample nowhere\ntrue'), /x\.md:1/],
   ['a script that throws', `text\n\n${fence('ts', "throw new Error('planted')")}`, /x\.md:3: .*planted/s],
-  ['a name that is not exported', fence('ts', "import { trian } from 'immiscible'\nconsole.log(trian)"), /does not provide an export named 'trian'/],
+  [
+    'a name that is not exported',
+    fence('ts', "import { trian } from 'immiscible'\nconsole.log(trian)"),
+    /does not provide an export named 'trian'/,
+  ],
   ['a wrong type', fence('ts', "import { assign } from 'immiscible'\nexport const text: string = assign.length"), /types.*TS2322/s],
   ['Python that raises', fence('python', 'raise ValueError("planted")'), /ValueError: planted/],
   ['a block that is left out without a reason', `<!-- not run: -->\n${fence('sh', 'true')}`, /x\.md:2: expected a reason/],
@@ -86,5 +103,5 @@ test.each([
 test('control: what is marked, and a file, is not run', async () => {
   const marked = `<!-- not run: needs a GPU -->\n${fence('sh', 'false')}`
   const file = fence('ts', "// module.ts\nthrow new Error('it was run')")
-  await runDocument('x.md', `${marked}\n${file}\n${fence('text', 'false')}`)
+  expect(await runDocument('x.md', `${marked}\n${file}\n${fence('text', 'false')}`)).toBe(0)
 })

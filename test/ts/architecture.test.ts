@@ -29,6 +29,7 @@ const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly 
   'ts/python': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts'] },
   'ts/report': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/lock.ts'] },
   'ts/config': { may: ['protocol', 'ts/errors.ts'] },
+  'ts/view': { may: ['protocol', 'ts/errors.ts', 'ts/report'] },
   'ts/analysis': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/pipeline', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
   'ts/testing': { may: ['ts/assignment', 'ts/kernel'] },
   'ts/cli': { may: ['ts/index.ts'] },
@@ -48,6 +49,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
   yaml: /^ts\/config\/yaml\.ts$/,
+  uplot: /^ts\/view\/assets\.ts$/,
   vitest: /^ts\/testing\/index\.ts$/,
 }
 
@@ -58,7 +60,7 @@ interface Import {
 
 function readImports(source: string): Import[] {
   const statements = source.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'/gm)
-  const dynamic = source.matchAll(/\bimport\(\s*'([^']+)'|new URL\(\s*'(\.[^']*\.ts)'/g)
+  const dynamic = source.matchAll(/\b(?:import|require\.resolve)\(\s*'([^']+)'|new URL\(\s*'(\.[^']*\.ts)'/g)
   return [
     ...[...statements].map(([, type, target]) => ({ target: target, isType: type !== undefined })),
     ...[...dynamic].map(([, module, url]) => ({ target: module ?? url, isType: false })),
@@ -178,6 +180,8 @@ describe('control: each planted violation is found', () => {
     ['analysis -> worker', 'ts/analysis/x.ts', "import { openChannel } from '../worker/channel.ts'", findTypeScriptViolations],
     ['config -> worker', 'ts/config/x.ts', "import { openChannel } from '../worker/channel.ts'", findTypeScriptViolations],
     ['yaml elsewhere in the room', 'ts/config/x.ts', "import { parse } from 'yaml'", findTypeScriptViolations],
+    ['the page -> the server', 'ts/view/page/x.mjs', "import { send } from '../../worker/channel.ts'", findTypeScriptViolations],
+    ['uPlot elsewhere', 'ts/cli/x.ts', "require.resolve('uplot/dist/x.js')", findTypeScriptViolations],
     ['zod outside protocol', 'ts/report/x.ts', "import { z } from 'zod'", findTypeScriptViolations],
     ['an unknown package', 'ts/report/x.ts', "import type { X } from 'left-pad/x'", findTypeScriptViolations],
     ['objective -> zmq', 'py/immiscible_worker/objective/x.py', 'import torch, zmq', findPythonViolations],
@@ -250,6 +254,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'sampleFiles',
   'sampleRun',
   'serveBatches',
+  'serveDashboard',
   'trainImmiscible',
   'type AnalysisDataset',
   'type AnalysisInput',
@@ -265,6 +270,8 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type ConfigFlag',
   'type ConfigSource',
   'type ConfigValue',
+  'type Dashboard',
+  'type DashboardOptions',
   'type Dataset',
   'type Environment',
   'type ErrorCode',
@@ -279,6 +286,8 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type NoiseDrift',
   'type OwnStrategy',
   'type PoolContext',
+  'type Report',
+  'type ReportOptions',
   'type Run',
   'type RunComparison',
   'type RunConfig',
@@ -297,4 +306,5 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type TrainOptions',
   'type TrainResult',
   'withinLabel',
+  'writeReport',
 ]

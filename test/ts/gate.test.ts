@@ -7,8 +7,8 @@ import { findUnsafe } from '../fixture/unsafe-api.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 /** What npm adds by itself. */
 const ALWAYS = ['package.json', 'README.md', 'LICENSE']
-/** Kinds of files that nothing runs: data, types, text. .py is the other gate's; WebAssembly reaches only what it is given. */
-const INERT = ['', '.md', '.json', '.yml', '.toml', '.py', '.wasm', '.bin', '.zlib', '.frames', '.map', '.txt']
+/** Kinds of files that nothing runs: data, types, text. .py is the other gate's; WebAssembly reaches only what it is given; pages have a policy that runs no script of theirs. */
+const INERT = ['', '.md', '.json', '.yml', '.toml', '.py', '.wasm', '.bin', '.zlib', '.frames', '.map', '.txt', '.html', '.css']
 const CODE = ['.ts', '.mjs', '.js', '.cjs', '.mts', '.cts']
 
 /** file, rule -> why it may. */

@@ -17,6 +17,7 @@ const COMMANDS = {
   objectives: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/objectives.ts', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
   'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],
+  'bench:dashboard': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/dashboard.ts', ...args]],
   reliability: (args) => [['test/reliability/run.ts', ...args]],
   test: (args) => [['ts/bootstrap/test.ts', ...args]],
 }
@@ -52,10 +53,10 @@ async function main([command, ...args]) {
 function linkCommand() {
   if (process.platform === 'win32') return // npm run immiscible -- is the same
   const link = join(MODULES, '.bin', 'immiscible')
-  const main = join(ROOT, 'ts', 'cli', 'main.ts')
+  const command = join(ROOT, 'ts', 'cli', 'main.ts')
   rmSync(link, { force: true })
-  symlinkSync(main, link)
-  chmodSync(main, 0o755)
+  symlinkSync(command, link)
+  chmodSync(command, 0o755)
 }
 
 async function installNpmPackages() {

@@ -6,7 +6,7 @@ import { writeKernels } from './compile-kernels.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 /** What modules read at run time lies beside them under these endings. */
-const ASSETS = /\.(bin|zlib|wasm|json)$/
+const ASSETS = /\.(bin|zlib|wasm|json|html|css|mjs)$/
 
 await writeKernels()
 rmSync(join(ROOT, 'dist'), { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { generatePython, generateSchema } from '../../protocol/generate.ts'
 import { run } from '../process.ts'
 import { workerEnv } from '../worker/environment.ts'
+import { ensureBrowser } from './browser.ts'
 import { setUp } from './setup.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -84,6 +85,7 @@ async function main(filters: readonly string[]): Promise<void> {
   const { python } = await setUp(['test'])
   const steps = listSteps(python).filter(({ group }) => filters.length === 0 || filters.includes(group))
   if (steps.length === 0) throw new Error(`expected some of ts, py, lint, package, got ${filters.join(', ')}`)
+  if (steps.some(({ group }) => group === 'ts')) await ensureBrowser((line) => process.stderr.write(`[immiscible] ${line}\n`))
   const bin = join(ROOT, 'node_modules', '.bin')
   const separator = process.platform === 'win32' ? ';' : ':'
   const env = { ...workerEnv(), IMMISCIBLE_PYTHON: python, PATH: [bin, process.env['PATH']].join(separator) }

@@ -8,12 +8,14 @@ import { EXIT, EXIT_CODES, exitCode } from './exit.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
 import { log, print, tolerateClosedPipes } from './output.ts'
+import { addReport } from './report.ts'
 import { addRuns } from './runs.ts'
 import { addEvaluate, addSample } from './sample.ts'
 import { addServe } from './serve.ts'
 import { addSetup } from './setup.ts'
 import { addStrategies } from './strategies.ts'
 import { addResume, addTrain } from './train.ts'
+import { addView } from './view.ts'
 import { readVersion } from './version.ts'
 
 tolerateClosedPipes(EXIT.failed)
@@ -32,6 +34,8 @@ addResume(program, print, log)
 addSample(program, print, log)
 addEvaluate(program, print, log)
 addRuns(program, print)
+addView(program, print, log)
+addReport(program, print)
 addStrategies(program, print)
 addAnalyze(program, print, log)
 addServe(program, print, log)

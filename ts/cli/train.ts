@@ -5,15 +5,18 @@ import { addConfigFlags, loadFlags } from './config-flags.ts'
 import { follow } from './follow.ts'
 import { integer } from './parse.ts'
 
+const DASHBOARD = 'show the run in the browser while it trains; prints the address'
+
 /** Adds the command. */
 export function addTrain(program: Command, print: (text: string) => void, log: (text: string) => void): void {
   addConfigFlags(program.command('train'))
     .description('train a model into a new run folder')
+    .option('--dashboard', DASHBOARD)
     .option('--json', 'the result on stdout, for programs')
     .action(async (flags: Readonly<Record<string, unknown>>) => {
       const { input, file, run } = await loadFlags(flags)
       if (file !== undefined) log(`config ${file}${run === undefined ? '' : `, run ${run}`}`)
-      const result = await follow(trainImmiscible(input, { onSetup: log }))
+      const result = await follow(trainImmiscible(input, { onSetup: log }), { dashboard: flags['dashboard'] === true })
       if (flags['json']) print(JSON.stringify(result, null, 2))
     })
 }
@@ -25,9 +28,12 @@ export function addResume(program: Command, print: (text: string) => void, log: 
     .description('go on with a run from its last checkpoint')
     .argument('<run>', 'run folder')
     .option('--max-train-steps <steps>', 'go further than planned', integer)
+    .option('--dashboard', DASHBOARD)
     .option('--json', 'the result on stdout, for programs')
-    .action(async (runFolder: string, { json, ...flags }: { maxTrainSteps?: number; json?: boolean }) => {
-      const result = await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }))
-      if (json) print(JSON.stringify(result, null, 2))
-    })
+    .action(
+      async (runFolder: string, { json, dashboard = false, ...flags }: { maxTrainSteps?: number; json?: boolean; dashboard?: boolean }) => {
+        const result = await follow(resumeImmiscible(runFolder, { ...flags, onSetup: log }), { dashboard })
+        if (json) print(JSON.stringify(result, null, 2))
+      },
+    )
 }

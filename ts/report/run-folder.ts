@@ -17,7 +17,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { runManifest, trainConfig, type RunEvent, type RunManifest, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
-import { tryLock, type Lock } from '../lock.ts'
+import { findOwner, tryLock, type Lock, type LockOwner } from '../lock.ts'
 
 const LOCK = 'lock'
 const BEFORE_A_RUN = ['config.json', 'config.json.tmp', 'run.json.tmp']
@@ -81,6 +81,11 @@ export function readRunFolder(folder: string): { path: string; manifest: RunMani
     manifest: readJson(join(path, 'run.json'), runManifest),
     config: readJson(join(path, 'config.json'), trainConfig),
   }
+}
+
+/** The process that writes to the run folder, if there is one. */
+export function findRunOwner(path: string): LockOwner | undefined {
+  return findOwner(join(path, LOCK))
 }
 
 function open(path: string, manifest: RunManifest, config: TrainConfig, lock: Lock): RunFolder {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { listConfigFields, type RunEvent, type RunEventOf, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
-import { readHolder } from '../lock.ts'
+import { findOwner } from '../lock.ts'
 import { readRunEvents } from './events.ts'
 import { readRunFolder } from './run-folder.ts'
 
@@ -94,7 +94,7 @@ async function summarize(runFolder: string, name: string): Promise<RunSummary> {
   return {
     name,
     runFolder: path,
-    state: readHolder(join(path, 'lock')) ? 'running' : (figures.outcome ?? 'crashed'),
+    state: findOwner(join(path, 'lock')) ? 'running' : (figures.outcome ?? 'crashed'),
     step: figures.step,
     maxTrainSteps: config.maxTrainSteps,
     loss: mean(figures.losses),
