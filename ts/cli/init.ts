@@ -82,19 +82,21 @@ async function ask({ text, answers }: Question, question: (text: string) => Prom
 }
 
 function toText({ dataset, objective, assignment }: Required<Answers>): string {
-  return `/** What is trained, and how; \`npx immiscible config\` shows every field and its default. */
-import { defineConfig } from 'immiscible'
-
-export default defineConfig({
-  dataset: { kind: '${dataset}' },
-  objective: { kind: '${objective}' },
-  assignment: { kind: '${assignment}' }, // the one line: \`npx immiscible strategies\` lists the others
-  globalBatchSize: 64,
-  maxTrainSteps: 2000,
-  seed: 0,
-  outputDir: 'runs/first',
-})
-`
+  return [
+    '/** What is trained, and how; `npx immiscible config` shows every field and its default. */',
+    "import { defineConfig } from 'immiscible'",
+    '',
+    'export default defineConfig({',
+    `  dataset: { kind: '${dataset}' },`,
+    `  objective: { kind: '${objective}' },`,
+    `  assignment: { kind: '${assignment}' }, // the one line: \`npx immiscible strategies\` lists the others`,
+    '  globalBatchSize: 64,',
+    '  maxTrainSteps: 2000,',
+    '  seed: 0,',
+    "  outputDir: 'runs/first',",
+    '})',
+    '',
+  ].join('\n')
 }
 
 function refuse(what: string, message: string): never {
