@@ -19,7 +19,7 @@ type Answers = Partial<Record<Question['name'], string>>
 /** Adds the command. */
 export function addInit(program: Command, print: (text: string) => void, log: (text: string) => void): void {
   const questions = listQuestions()
-  const command = program.command('init').description(`write a ${FILE} to start from, by three questions`)
+  const command = program.command('init').description(`write an ${FILE} to start from, by three questions`)
   for (const { name, text, answers } of questions) command.option(`--${name} <name>`, `${text}: ${answers.join(', ')}; not asked then`)
   command
     .option('--yes', 'ask nothing: the first answer to each question')
