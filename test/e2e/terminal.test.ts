@@ -94,6 +94,10 @@ describe.skipIf(!hasTmux)('a terminal', () => {
       const { lines } = await run(terminal, line)
       expect(lines.join('\n')).not.toMatch(/EPIPE|Error|node:|\n {4}at /)
     }
+    if (existsSync('/dev/full')) {
+      const full = await run(terminal, './im config > /dev/full')
+      expect([full.code, full.lines.join(' ')]).toEqual([1, expect.stringContaining('cannot write to stdout: ENOSPC') as string])
+    }
     const piped = await run(terminal, './im train --output-dir piped 2>&1 | head -1')
     expect(piped.lines.join('\n')).not.toMatch(/EPIPE|Error|node:/)
     await run(terminal, './im train --output-dir file --json > out.json 2> log.txt')

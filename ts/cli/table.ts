@@ -8,14 +8,15 @@ const STACKED_BELOW = 60
 
 /**
  * @param rows the first has the titles.
- * @param columns of the terminal; undefined: nothing is cut, since it goes to a file or another program.
+ * @param options `columns` of the terminal, by default that of stdout; where that is none, nothing is cut. `mayCut`: false for prose, whose rows are
+ * stacked where they do not fit.
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
-  columns: number | undefined = process.stdout.isTTY ? process.stdout.columns : undefined,
+  { columns = process.stdout.isTTY ? process.stdout.columns : undefined, mayCut = true }: { columns?: number; mayCut?: boolean } = {},
 ): string {
-  if (columns !== undefined && columns < STACKED_BELOW) return stack(rows)
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)))
+  if (columns !== undefined && (columns < STACKED_BELOW || (!mayCut && lengthOf(widths) >= columns))) return stack(rows)
   if (columns !== undefined) narrow(widths, columns - 1)
   const cut = (cell: string, width: number): string => (cell.length > width ? `${cell.slice(0, width - 1)}…` : cell.padEnd(width))
   return rows
@@ -34,10 +35,13 @@ function stack([titles, ...rows]: readonly (readonly string[])[]): string {
 
 /** Takes from the widest column until the line fits, or nothing can be taken any more. */
 function narrow(widths: number[], columns: number): void {
-  const total = (): number => widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length)
-  while (total() > columns) {
+  while (lengthOf(widths) > columns) {
     const widest = widths.indexOf(Math.max(...widths))
     if (widths[widest] <= MIN_WIDTH) return
     widths[widest]--
   }
+}
+
+function lengthOf(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length)
 }
