@@ -34,7 +34,15 @@ export { STRATEGIES } from './assignment/table.ts'
 export { withinLabel } from './assignment/within-label.ts'
 export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment/assignment.ts'
 export type { Dataset } from './dataset/dataset.ts'
-export { compareRuns, listRuns, type ComparedField, type RunComparison, type RunState, type RunSummary } from './report/runs.ts'
+export {
+  compareRuns,
+  listRuns,
+  type ComparedField,
+  type ListRunsOptions,
+  type RunComparison,
+  type RunState,
+  type RunSummary,
+} from './report/runs.ts'
 export { makeKeys, type KeyPairFiles } from './worker/keys.ts'
 export { ensureEnvironment, type Environment } from './worker/environment.ts'
 export { ConfigError, ImmiscibleError, WorkerError, type ErrorCode } from './errors.ts'

@@ -1,4 +1,5 @@
 /** loadConfig(): defaults < preset < file < environment < flags, as one input for trainImmiscible() and where each value came from. */
+import { basename } from 'node:path'
 import { resolveConfig, type TrainConfig } from '../protocol/index.ts'
 import { readEnvironment } from './config/environment.ts'
 import { chooseRun, findConfigFile, readConfigFile } from './config/file.ts'
@@ -50,7 +51,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Loade
   if (file === undefined && wanted !== undefined) {
     throw new ConfigError([{ path: '--run', message: `expected a config file that names runs, got none in ${folder}` }])
   }
-  const fromFile = file === undefined ? { layers: [] } : chooseRun(file, await readConfigFile(file, SELF), wanted)
+  const fromFile = file === undefined ? { layers: [] } : chooseRun(options.file ?? basename(file), await readConfigFile(file, SELF), wanted)
   const run = 'run' in fromFile ? fromFile.run : undefined
   const named: Layer[] = run === undefined ? [] : [{ input: { outputDir: `runs/${run}` }, sourceOf: () => ({ kind: 'default' }) }]
   const given = toLayer(flags.map(({ path, value, name }) => ({ path, value, source: { kind: 'flag', name } })))

@@ -9,7 +9,7 @@ import { eventsOf, readEvents, temporaryFolder, TINY } from './run.ts'
 const SECONDS = 1000
 
 test.each<[string, object, string, string]>([
-  ['an unknown key', { batchSize: 3 }, 'batchSize', 'unknown key'],
+  ['an unknown key', { batchSize: 3 }, 'batchSize', "unknown key; did you mean 'globalBatchSize'?"],
   ['a wrong type', { globalBatchSize: 'many' }, 'globalBatchSize', "expected number, got 'many'"],
   ['an unknown strategy', { assignment: { kind: 'hungarian' } }, 'assignment.kind', "got 'hungarian'"],
   [

@@ -47,7 +47,11 @@ test(
     appendFileSync(join(runs, 'killed', 'events.jsonl'), '{"kind":"step","time":17')
     appendFileSync(join(runs, 'baseline', 'events.jsonl'), '\u0000\nnull\n[]\n')
 
-    const listed = await listRuns(runs)
+    mkdirSync(join(runs, 'old'))
+    writeFileSync(join(runs, 'old', 'run.json'), '{"format":"immiscible-run/0"}')
+    const unreadable: string[] = []
+    const listed = await listRuns(runs, { onUnreadable: (message) => unreadable.push(message) })
+    expect(unreadable).toEqual([expect.stringMatching(/old\/run\.json is not what this version writes/)])
     expect(listed.map(({ name, state }) => [name, state])).toEqual([
       ['baseline', 'finished'],
       [join('deep', 'stopped'), 'stopped'],

@@ -21,7 +21,7 @@ const original = (fields: object): object => improved({ preset: 'original', ...f
 const optimizer = (fields: object): object => ({ optimizer: fields })
 
 describe('each mistake is exactly one problem', () => {
-  const kinds = "expected one of 'ddim', 'consistency', 'flow', 'module', got 'ddpm'"
+  const kinds = "expected one of 'ddim', 'consistency', 'flow', 'module', got 'ddpm'; did you mean 'ddim'?"
   const presets = "expected one of 'tiny', 'ddpm-cifar10', 'flow-cifar10', 'consistency-32', 'consistency-64', got 'huge'"
   const cases: readonly [name: string, input: object, path: string, message: string][] = [
     ['unknown objective', { objective: { kind: 'ddpm' } }, 'objective.kind', kinds],
@@ -34,7 +34,12 @@ describe('each mistake is exactly one problem', () => {
       'objective.preset',
       "expected one of 'improved', 'original', got 'toString'",
     ],
-    ['an option of another objective', { objective: { kind: 'flow', betaStart: 0.1 } }, 'objective.betaStart', 'unknown key'],
+    [
+      'an option of another objective',
+      { objective: { kind: 'flow', betaStart: 0.1 } },
+      'objective.betaStart',
+      "unknown key of 'flow'; 'ddim' has it",
+    ],
     ['a module without a place', { objective: { kind: 'module' } }, 'objective.module', 'expected string, got nothing'],
     ['a module that is no text', { objective: { kind: 'module', module: 5 } }, 'objective.module', 'expected string, got 5'],
     [
@@ -46,9 +51,24 @@ describe('each mistake is exactly one problem', () => {
     ['unknown network preset', { network: { preset: 'huge' } }, 'network.preset', presets],
     ['unknown network by name', { network: 'huge' }, 'network.preset', presets],
     ['unknown network kind', { network: { kind: 'dit' } }, 'network.kind', "expected one of 'unet', 'pretrained', 'module', got 'dit'"],
-    ['a folder and fields', { network: { initFrom: 'a', blockOutChannels: [8] } }, 'network.blockOutChannels', 'unknown key'],
-    ['a folder and a module', { network: { initFrom: 'a', module: 'mine.py' } }, 'network.module', 'unknown key'],
-    ['a module and a preset', { network: { module: 'mine.py', preset: 'tiny' } }, 'network.preset', 'unknown key'],
+    [
+      'a folder and fields',
+      { network: { initFrom: 'a', blockOutChannels: [8] } },
+      'network.blockOutChannels',
+      "unknown key of 'pretrained'; 'unet' has it",
+    ],
+    [
+      'a folder and a module',
+      { network: { initFrom: 'a', module: 'mine.py' } },
+      'network.module',
+      "unknown key of 'pretrained'; 'module' has it",
+    ],
+    [
+      'a module and a preset',
+      { network: { module: 'mine.py', preset: 'tiny' } },
+      'network.preset',
+      "unknown key of 'module'; 'unet' has it",
+    ],
     ['no folder', { network: { initFrom: '' } }, 'network.initFrom', "expected at least 1 character, got ''"],
     [
       'heads wider than the level',

@@ -279,6 +279,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type Evaluation',
   'type KeyPairFiles',
   'type LinearOptions',
+  'type ListRunsOptions',
   'type LoadConfigOptions',
   'type LoadedConfig',
   'type Matrix',

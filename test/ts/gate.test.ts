@@ -14,6 +14,7 @@ const CODE = ['.ts', '.mjs', '.js', '.cjs', '.mts', '.cts']
 /** file, rule -> why it may. */
 const EXCEPTIONS: Readonly<Record<string, string>> = {
   'ts/assignment/module.ts import': "the user's own strategy, which the config names by its module's URL",
+  'ts/config/file.ts import': "the user's own config, a module by its ending",
   'ts/bootstrap/compile-kernels.ts import': 'the AssemblyScript compiler, a constant: a variable so that tsc does not follow it',
 }
 

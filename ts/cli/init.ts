@@ -19,7 +19,7 @@ type Answers = Partial<Record<Question['name'], string>>
 /** Adds the command. */
 export function addInit(program: Command, print: (text: string) => void, log: (text: string) => void): void {
   const questions = listQuestions()
-  const command = program.command('init').description(`write a ${FILE} to start from, by three questions`)
+  const command = program.command('init').description(`write an ${FILE} to start from, by three questions`)
   for (const { name, text, answers } of questions) command.option(`--${name} <name>`, `${text}: ${answers.join(', ')}; not asked then`)
   command
     .option('--yes', 'ask nothing: the first answer to each question')
@@ -82,19 +82,21 @@ async function ask({ text, answers }: Question, question: (text: string) => Prom
 }
 
 function toText({ dataset, objective, assignment }: Required<Answers>): string {
-  return `/** What is trained, and how; \`npx immiscible config\` shows every field and its default. */
-import { defineConfig } from 'immiscible'
-
-export default defineConfig({
-  dataset: { kind: '${dataset}' },
-  objective: { kind: '${objective}' },
-  assignment: { kind: '${assignment}' }, // the one line: \`npx immiscible strategies\` lists the others
-  globalBatchSize: 64,
-  maxTrainSteps: 2000,
-  seed: 0,
-  outputDir: 'runs/first',
-})
-`
+  return [
+    '/** What is trained, and how; `npx immiscible config` shows every field and its default. */',
+    "import { defineConfig } from 'immiscible'",
+    '',
+    'export default defineConfig({',
+    `  dataset: { kind: '${dataset}' },`,
+    `  objective: { kind: '${objective}' },`,
+    `  assignment: { kind: '${assignment}' }, // the one line: \`npx immiscible strategies\` lists the others`,
+    '  globalBatchSize: 64,',
+    '  maxTrainSteps: 2000,',
+    '  seed: 0,',
+    "  outputDir: 'runs/first',",
+    '})',
+    '',
+  ].join('\n')
 }
 
 function refuse(what: string, message: string): never {

@@ -16,8 +16,10 @@ export function log(text: string): void {
  */
 export function tolerateClosedPipes(failed: number): void {
   for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', ({ code }: NodeJS.ErrnoException) => {
-      if (stream === process.stdout && code !== 'EPIPE' && code !== 'EIO') process.exitCode = failed
+    stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+      if (stream !== process.stdout || code === 'EPIPE' || code === 'EIO') return
+      log(`immiscible: cannot write to stdout: ${message}`)
+      process.exitCode = failed
     })
   }
 }

@@ -4,7 +4,7 @@ import { compareRuns, listRuns, type RunComparison, type RunSummary } from '../i
 import { formatTable } from './table.ts'
 
 /** Adds the commands. */
-export function addRuns(program: Command, print: (text: string) => void): void {
+export function addRuns(program: Command, print: (text: string) => void, log: (text: string) => void): void {
   const runs = program.command('runs').description('the runs on this disk')
   runs
     .command('list', { isDefault: true })
@@ -12,7 +12,7 @@ export function addRuns(program: Command, print: (text: string) => void): void {
     .argument('[folder]', 'where they lie', 'runs')
     .option('--json', 'everything, for programs')
     .action(async (folder: string, { json }: { json?: boolean }) => {
-      const summaries = await listRuns(folder)
+      const summaries = await listRuns(folder, { onUnreadable: (message) => log(`warning: ${message}`) })
       print(json ? JSON.stringify(summaries, null, 2) : summaries.length === 0 ? `no runs in ${folder}` : listTable(summaries))
     })
   runs

@@ -3,6 +3,7 @@ import type { NoiseDrift, RunEvent, RunEventOf } from '../index.ts'
 
 const PLAIN_LINE_MS = 10_000
 const REDRAW_MS = 100
+const GAP = '  '
 /** Weight of the newest step in the smoothed figures. */
 const SMOOTHING = 0.05
 /** Standard errors, smoothed over steps, from which on a drift is shown. A single step reaches them by chance once in thousands. */
@@ -57,7 +58,7 @@ export function createStatus(output: Output, now: () => number = () => performan
     const done = event.step + 1
     if (at - lastDrawn < (isLive ? REDRAW_MS : PLAIN_LINE_MS) && done < maxTrainSteps) return
     lastDrawn = at
-    const text = [
+    const fields = [
       `step ${done}/${maxTrainSteps}`,
       `${(1000 / smooth.stepMs).toFixed(1)} steps/s`,
       `ETA ${formatDuration(((maxTrainSteps - done) * smooth.stepMs) / 1000)}`,
@@ -66,9 +67,12 @@ export function createStatus(output: Output, now: () => number = () => performan
       ...(Math.abs(smooth.drift) > DRIFT_SHOWN ? [`drift ${smooth.drift.toFixed(0)} se`] : []),
       `assign ${smooth.assignMs.toFixed(1)} ms`,
       `wait ${smooth.waitMs.toFixed(1)} ms`,
-    ].join('  ')
-    if (!isLive) return line(text)
-    output.write(`\r\u001b[K${text.slice(0, Math.max(1, (output.columns ?? 80) - 1))}`)
+    ]
+    if (!isLive) return line(fields.join(GAP))
+    const width = Math.max(1, (output.columns ?? 80) - 1)
+    // Whole fields: half a figure says less than none.
+    while (fields.length > 1 && fields.join(GAP).length > width) fields.pop()
+    output.write(`\r\u001b[K${fields.join(GAP).slice(0, width)}`)
     hasOpenLine = true
   }
 

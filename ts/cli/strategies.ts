@@ -32,7 +32,7 @@ function listStrategies(json: boolean): string {
   if (json) return JSON.stringify(entries, null, 2)
   const rows = entries.map(({ name, summary, options, source }) => [name, summary, options.join(' '), source])
   return [
-    formatTable([HEADER, ...rows]),
+    formatTable([HEADER, ...rows], { mayCut: false }),
     '',
     'A module of your own: --assignment ./mine.ts, whose default export is a strategy or a function of its options.',
   ].join('\n')

@@ -33,10 +33,9 @@ export async function readConfigFile(file: string, immiscible: URL): Promise<Rec
   return refuse(basename(path), `expected a config${isModule(ending) ? ' as `export default defineConfig({ ... })`' : ''}, got ${got}`)
 }
 
-/** The layers of a file: what its runs share, and the run. @throws ConfigError where it has several runs and none of them is chosen. */
-export function chooseRun(file: string, content: Record<string, unknown>, wanted: string | undefined): { layers: Layer[]; run?: string } {
+/** The layers of a file, `name` to the user: what its runs share, and the run. @throws ConfigError where it has several runs and none of them is chosen. */
+export function chooseRun(name: string, content: Record<string, unknown>, wanted: string | undefined): { layers: Layer[]; run?: string } {
   const { $schema, runs, ...shared } = content
-  const name = basename(file)
   const layer = (input: Record<string, unknown>, run?: string): Layer => ({ input, sourceOf: () => ({ kind: 'file', name, run }) })
   if (runs === undefined) {
     if (wanted !== undefined) refuse('--run', `expected none, since ${name} names no runs, got '${wanted}'`)

@@ -41,6 +41,8 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
     for (const [name, written] of Object.entries(values)) {
       if (written === undefined) continue
       const path = prefix === '' ? name : `${prefix}.${name}`
+      // What JSON may say, and no object should be told.
+      if (name === '__proto__') throw new ConfigError([{ path, message: 'unknown key' }])
       const value = toSection(path, written)
       if (!isSection(value) || whole.has(path)) {
         forget(path)
@@ -48,7 +50,7 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
         sources.set(path, sourceOf(path))
         continue
       }
-      const below = target[name]
+      const below = Object.hasOwn(target, name) ? target[name] : undefined
       if (isStrategyObject(below) && nameOf(path, value) === undefined) {
         const message = `expected nothing beside a strategy object, which takes its options itself, got ${Object.keys(value).join(', ')}`
         throw new ConfigError([{ path, message }])

@@ -54,13 +54,25 @@ export interface RunComparison {
   readonly differences: readonly ComparedField[]
 }
 
+export interface ListRunsOptions {
+  /** Told of each run that is there and cannot be read, as one of another version; it is not in the list. Default: nobody is. */
+  readonly onUnreadable?: (message: string) => void
+}
+
 /** The runs in a folder and the folders below it, oldest first. @throws ImmiscibleError RUN_FOLDER where there is no such folder. */
-export async function listRuns(folder = 'runs'): Promise<RunSummary[]> {
+export async function listRuns(folder = 'runs', { onUnreadable }: ListRunsOptions = {}): Promise<RunSummary[]> {
   const root = resolve(folder)
   if (!existsSync(root) || !statSync(root).isDirectory())
     throw new ImmiscibleError('RUN_FOLDER', `expected a folder with runs, got ${root}`)
   const summaries: RunSummary[] = []
-  for (const path of findRuns(root, 0)) summaries.push(await summarize(path, path === root ? basename(root) : path.slice(root.length + 1)))
+  for (const path of findRuns(root, 0)) {
+    try {
+      summaries.push(await summarize(path, path === root ? basename(root) : path.slice(root.length + 1)))
+    } catch (error) {
+      if (!(error instanceof ImmiscibleError)) throw error
+      onUnreadable?.(error.message)
+    }
+  }
   return summaries.toSorted((a, b) => a.started.localeCompare(b.started))
 }
 

@@ -56,8 +56,9 @@ test('a pipe gets plain lines, seldom, and the last step', () => {
   expect(text).toContain('step 100/100')
 })
 
-test('a narrow terminal is never wrapped', () => {
+test('a narrow terminal is never wrapped, and has whole fields', () => {
   for (const part of show(true, 24).split('\r\u001b[K').slice(1)) expect(part.length).toBeLessThan(24)
+  expect(show(true, 60)).toMatch(/ETA 0:0\d {2}loss 0\.5000 {2}gain 1\.50(\r|$|\n)/)
 })
 
 test('drift is marked beside the gain once it is beyond chance, whichever part of it; the mean per class alone is no mark', () => {

@@ -110,10 +110,14 @@ test.each([
     /immiscible\.config\.mjs: expected a config as `export default defineConfig\(\{ \.\.\. \}\)`, got undefined/,
   ],
   [{ 'immiscible.config.mjs': "throw new Error('not today')" }, /immiscible\.config\.mjs: cannot be read: not today/],
+  [{ 'immiscible.config.json': '{ "__proto__": { "polluted": 1 } }' }, /__proto__: unknown key/],
+  [{ 'immiscible.config.json': '{ "optimizer": { "__proto__": { "polluted": 1 } } }' }, /optimizer\.__proto__: unknown key/],
+  [{ 'immiscible.config.json': '{ "constructor": { "prototype": { "polluted": 1 } } }' }, /constructor: unknown key/],
   [{ 'immiscible.config.json': '{ "runs": [] }' }, /runs: expected an object of named runs in immiscible\.config\.json, got \[\]/],
   [{ 'immiscible.config.json': '{ "runs": { "a": 1 } }' }, /runs\.a: expected an object in immiscible\.config\.json, got 1/],
 ])('%o is refused in one line', async (files: Readonly<Record<string, string>>, message) => {
   await expect(loadFrom(folderWith(files))).rejects.toThrow(message)
+  expect({}).not.toHaveProperty('polluted')
 })
 
 test('--config: an ending that is none, a file that is not there', async () => {
