@@ -48,6 +48,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
   yaml: /^ts\/config\/yaml\.ts$/,
+  // In the text that they write for users.
+  immiscible: /^(ts\/cli\/init|protocol\/config-reference)\.ts$/,
   vitest: /^ts\/testing\/index\.ts$/,
 }
 
