@@ -40,6 +40,8 @@ const ABOVE = ['ts/index.ts', 'ts/cli', 'ts/recipe', 'ts/bootstrap', 'ts/testing
 
 /** Each outside package has one file (zod and commander: one room). */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
+  // In the text that they write for users.
+  immiscible: /^(ts\/cli\/init|protocol\/config-reference)\.ts$/,
   zod: /^protocol\//,
   zeromq: /^ts\/worker\/channel\.ts$/,
   msgpackr: /^ts\/worker\/codec\.ts$/,
@@ -48,8 +50,6 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
   yaml: /^ts\/config\/yaml\.ts$/,
-  // In the text that they write for users.
-  immiscible: /^(ts\/cli\/init|protocol\/config-reference)\.ts$/,
   vitest: /^ts\/testing\/index\.ts$/,
 }
 
