@@ -21,6 +21,25 @@ export interface ConfigField {
   readonly description: string
   /** The kinds of its section that have it; empty: its section has no kinds, or all have it. */
   readonly kinds: readonly string[]
+  /** Without the dashes, as in `optimizer.learning-rate`. */
+  readonly flag: string
+  /** A short name of the flag, of the fields used most. */
+  readonly shortFlag: string | undefined
+  /** As in `IMMISCIBLE_OPTIMIZER__LEARNING_RATE`. */
+  readonly variable: string
+}
+
+const SHORT_FLAGS: Readonly<Record<string, string>> = {
+  'dataset.kind': 'dataset',
+  'dataset.imageScale': 'image-scale',
+  'objective.kind': 'objective',
+  'network.preset': 'network',
+  'assignment.kind': 'assignment',
+  'assignment.poolSize': 'pool-size',
+  'optimizer.learningRate': 'learning-rate',
+  'worker.device': 'device',
+  'worker.listen.address': 'listen',
+  'worker.listen.keyFile': 'key-file',
 }
 
 interface Schema {
@@ -116,5 +135,13 @@ function toField(path: string, schema: Schema, isNullable: boolean): ConfigField
     default: schema.default,
     description: schema.description ?? '',
     kinds: [],
+    flag: path.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
+    shortFlag: SHORT_FLAGS[path],
+    variable: variableOf(path),
   }
+}
+
+/** The environment variable of a field, or of a section that a name alone stands for. */
+export function variableOf(path: string): string {
+  return `IMMISCIBLE_${path.replaceAll('.', '__').replaceAll(/[A-Z]/g, '_$&').toUpperCase()}`
 }

@@ -1,9 +1,10 @@
-/** zod -> protocol/schema.json -> py/immiscible_worker/protocol.py, and protocol/config.schema.json for editors. Run by `npm run protocol`; a test compares. */
+/** zod -> protocol/schema.json -> py/immiscible_worker/protocol.py, protocol/config.schema.json for editors and docs/config.md. Run by `npm run protocol`; a test compares. */
 import { writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { batchHeader, PREFIX_BYTES, PREFIX_MAGIC, UNIFORM_COLUMNS } from './batch.ts'
 import { command } from './command.ts'
 import { generateConfigSchema } from './config-file.ts'
+import { generateConfigReference } from './config-reference.ts'
 import { event } from './event.ts'
 import { DTYPE_BYTES } from './tensor.ts'
 import { PROTOCOL_VERSION } from './version.ts'
@@ -119,8 +120,16 @@ function toSnakeCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
+/** Each file that is made of the schemas, from the root, and its text. */
+export function generateFiles(): Readonly<Record<string, string>> {
+  return {
+    'protocol/schema.json': generateSchema(),
+    'protocol/config.schema.json': generateConfigSchema(),
+    'py/immiscible_worker/protocol.py': generatePython(),
+    'docs/config.md': generateConfigReference(),
+  }
+}
+
 if (import.meta.main) {
-  writeFileSync(new URL('schema.json', import.meta.url), generateSchema())
-  writeFileSync(new URL('config.schema.json', import.meta.url), generateConfigSchema())
-  writeFileSync(new URL('../py/immiscible_worker/protocol.py', import.meta.url), generatePython())
+  for (const [path, text] of Object.entries(generateFiles())) writeFileSync(new URL(`../${path}`, import.meta.url), text)
 }

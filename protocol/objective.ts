@@ -19,6 +19,7 @@ export const ddimObjective = z
     snrGamma: z.number().positive().nullable().default(null).describe('min-SNR weighting (Hang et al. 2023), 5 in the paper; null: none'),
   })
   .meta({ id: 'DdimObjective' })
+  .describe('the DDPM regression, sampled by DDIM')
 
 export const consistencyObjective = z
   .strictObject({
@@ -48,6 +49,7 @@ export const consistencyObjective = z
     lpipsSha256: z.string().nullable().describe('of that file, taken when the run is made'),
   })
   .meta({ id: 'ConsistencyObjective' })
+  .describe('consistency training, sampled in one step or a few')
 
 export const flowObjective = z
   .strictObject({
@@ -58,6 +60,7 @@ export const flowObjective = z
     numTrainTimesteps: positiveInt.default(1000).describe('of flow: the network is told t times this'),
   })
   .meta({ id: 'FlowObjective' })
+  .describe('rectified flow, sampled by Euler or dopri5')
 
 export const moduleObjective = z
   .strictObject({

@@ -41,6 +41,8 @@ const ABOVE = ['ts/index.ts', 'ts/cli', 'ts/recipe', 'ts/bootstrap', 'ts/testing
 
 /** Each outside package has one file (zod and commander: one room). */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
+  // In the text that they write for users.
+  immiscible: /^(ts\/cli\/init|protocol\/config-reference)\.ts$/,
   zod: /^protocol\//,
   zeromq: /^ts\/worker\/channel\.ts$/,
   msgpackr: /^ts\/worker\/codec\.ts$/,

@@ -1,7 +1,7 @@
 /** Every check of the project, one after the other, all of them whatever fails. `npm test -- ts|py|lint|package` runs a part. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { generatePython, generateSchema } from '../../protocol/generate.ts'
+import { generateFiles } from '../../protocol/generate.ts'
 import { run } from '../process.ts'
 import { workerEnv } from '../worker/environment.ts'
 import { ensureBrowser } from './browser.ts'
@@ -56,10 +56,7 @@ function listSteps(python: string): readonly Step[] {
 const CONFIG = ['--config', 'pyproject.toml']
 
 function checkProtocol(): string | undefined {
-  const stale = [
-    ['protocol/schema.json', generateSchema()],
-    ['py/immiscible_worker/protocol.py', generatePython()],
-  ].filter(([path, expected]) => readFileSync(join(ROOT, path), 'utf8') !== expected)
+  const stale = Object.entries(generateFiles()).filter(([path, expected]) => readFileSync(join(ROOT, path), 'utf8') !== expected)
   return stale.length > 0 ? `${stale.map(([path]) => path).join(', ')}: not what protocol/ says; run npm run protocol` : undefined
 }
 

@@ -10,22 +10,8 @@ import {
   type LoadedConfig,
 } from '../index.ts'
 
-/** Short names, in the order of help. */
-const SHORT: Readonly<Record<string, string>> = {
-  dataset: 'dataset.kind',
-  'image-scale': 'dataset.imageScale',
-  objective: 'objective.kind',
-  network: 'network.preset',
-  assignment: 'assignment.kind',
-  'pool-size': 'assignment.poolSize',
-  'learning-rate': 'optimizer.learningRate',
-  device: 'worker.device',
-  listen: 'worker.listen.address',
-  'key-file': 'worker.listen.keyFile',
-}
-
 /** Given once for each file, whose names may hold commas. */
-const CLIENT_KEY = { flag: 'client-key', path: 'worker.listen.clientKeys' }
+const CLIENT_KEY = { flag: 'client-key', long: 'worker.listen.client-keys', path: 'worker.listen.clientKeys' }
 
 type Flags = Readonly<Record<string, unknown>>
 
@@ -35,16 +21,12 @@ export function addConfigFlags(command: Command): Command {
     .option('--config <file>', 'config file (.ts, .js, .json, .yaml). Default: immiscible.config.* in this folder, where there is one')
     .option('--run <name>', 'one of the runs that the config file names')
     .configureHelp({ formatItem })
-  const fields = new Map(listConfigFields().map((field) => [field.path, field]))
-  const add = (flag: string, path: string, heading: string | undefined): void => {
-    const field = fields.get(path)
-    if (field) command.addOption(toOption(flag, field, heading))
-  }
-  for (const [flag, path] of Object.entries(SHORT)) add(flag, path, undefined)
-  command.option(`--${CLIENT_KEY.flag} <file...>`, `short for --${kebab(CLIENT_KEY.path)}, one file each`)
-  for (const path of fields.keys()) {
-    const [section, ...rest] = path.split('.')
-    add(kebab(path), path, rest.length === 0 ? 'run:' : `${section}:`)
+  const fields = listConfigFields()
+  for (const field of fields) if (field.shortFlag !== undefined) command.addOption(toOption(field.shortFlag, field, undefined))
+  command.option(`--${CLIENT_KEY.flag} <file...>`, `short for --${CLIENT_KEY.long}, one file each`)
+  for (const field of fields) {
+    const [section, ...rest] = field.path.split('.')
+    command.addOption(toOption(field.flag, field, rest.length === 0 ? 'run:' : `${section}:`))
   }
   return command
 }
@@ -60,10 +42,11 @@ export async function loadFlags(flags: Flags): Promise<LoadedConfig> {
 function readFlags(flags: Flags): ConfigFlag[] {
   const names = new Map<string, { path: string; name: string }>([
     // commander's own names, camel-cased at each dash: those of the long flags are the paths.
-    ...listConfigFields().map(({ path }) => [path, { path, name: `--${kebab(path)}` }] as const),
-    ...Object.entries({ ...SHORT, [CLIENT_KEY.flag]: CLIENT_KEY.path }).map(
-      ([flag, path]) => [flag.replaceAll(/-[a-z]/g, (dash) => dash[1].toUpperCase()), { path, name: `--${flag}` }] as const,
-    ),
+    ...listConfigFields().flatMap(({ path, flag, shortFlag = flag }) => [
+      [path, { path, name: `--${flag}` }] as const,
+      [camelCase(shortFlag), { path, name: `--${shortFlag}` }] as const,
+    ]),
+    [camelCase(CLIENT_KEY.flag), { path: CLIENT_KEY.path, name: `--${CLIENT_KEY.flag}` }],
   ])
   return Object.entries(flags).flatMap(([key, value]) => {
     const known = names.get(key)
@@ -73,7 +56,7 @@ function readFlags(flags: Flags): ConfigFlag[] {
 }
 
 function toOption(flag: string, field: ConfigField, heading: string | undefined): Option {
-  const option = new Option(`--${flag} ${describeArgument(field)}`, describe(field, heading === undefined ? kebab(field.path) : flag, flag))
+  const option = new Option(`--${flag} ${describeArgument(field)}`, describe(field, flag))
   option.argParser((text: string) => {
     try {
       // Wrapped, since commander takes a null for a flag without an argument.
@@ -100,8 +83,8 @@ function describeArgument({ type, choices }: ConfigField): string {
   }
 }
 
-function describe(field: ConfigField, long: string, flag: string): string {
-  const { description, choices, kinds, isNullable, default: value } = field
+function describe(field: ConfigField, flag: string): string {
+  const { flag: long, description, choices, kinds, isNullable, default: value } = field
   const parts = [
     ...(flag === long ? [] : [`short for --${long}`]),
     ...(kinds.length > 0 ? [`of ${kinds.join(', ')}`] : []),
@@ -112,9 +95,8 @@ function describe(field: ConfigField, long: string, flag: string): string {
   return `${parts.join('; ')}${value === undefined ? '' : ` (default: ${JSON.stringify(value)})`}`
 }
 
-/** `optimizer.learningRate` as `optimizer.learning-rate`. */
-function kebab(path: string): string {
-  return path.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+function camelCase(flag: string): string {
+  return flag.replaceAll(/-[a-z]/g, (dash) => dash[1].toUpperCase())
 }
 
 /** Below the flag instead of beside it: some flags are longer than half a line. */

@@ -1,5 +1,5 @@
 /** IMMISCIBLE_* variables as a layer of the config: IMMISCIBLE_OPTIMIZER__LEARNING_RATE is optimizer.learningRate. */
-import { didYouMean, KIND_SECTIONS, listConfigFields, type ConfigField } from '../../protocol/index.ts'
+import { didYouMean, KIND_SECTIONS, listConfigFields, variableOf, type ConfigField } from '../../protocol/index.ts'
 import { ConfigError } from '../errors.ts'
 import { nameFieldOf, toLayer, type Layer } from './merge.ts'
 import { parseConfigValue } from './text.ts'
@@ -13,14 +13,9 @@ const OF_WORKER = ['CONFIG_HASH', 'CONTROL', 'DATA', 'GENERATION', 'KEY_FILE', '
   (name) => PREFIX + name,
 )
 
-/** The variable of a field, as IMMISCIBLE_OPTIMIZER__LEARNING_RATE. */
-export function variableOf(path: string): string {
-  return PREFIX + path.replaceAll('.', '__').replaceAll(/[A-Z]/g, '_$&').toUpperCase()
-}
-
 /** @throws ConfigError for a variable that is no field, or whose text is no value of it. */
 export function readEnvironment(env: NodeJS.ProcessEnv): Layer {
-  const known = new Map<string, ConfigField>(listConfigFields().map((field) => [variableOf(field.path), field]))
+  const known = new Map<string, ConfigField>(listConfigFields().map((field) => [field.variable, field]))
   // A section's own name stands for its kind, or its preset: IMMISCIBLE_ASSIGNMENT=linear.
   for (const section of KIND_SECTIONS) {
     const field = known.get(variableOf(`${section}.${nameFieldOf(section)}`))
