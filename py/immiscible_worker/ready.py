@@ -8,16 +8,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from .device import resolve_device
 from .errors import UsageError
 from .images import read_images, read_real
 from .metric import judge_pixels
 from .pixels import to_pixels
-from .sampler import write_grid
+from .sampler import write_files, write_grid
 from .sampling import sampler_of
 from .trained import Drawn, Trained, draw_images, open_trained
 
@@ -67,12 +65,7 @@ def sample_to_files(pipeline_id: int, output: str, **asked: Any) -> dict[str, An
         path.parent.mkdir(parents=True, exist_ok=True)
         write_grid(pixels, path)
         return {"paths": [output], "warnings": drawn.warnings}
-    path.mkdir(parents=True, exist_ok=True)
-    digits = max(4, len(str(len(pixels) - 1)))
-    paths = [str(path / f"{at:0{digits}}.png") for at in range(len(pixels))]
-    for image, file in zip(pixels.permute(0, 2, 3, 1).numpy(), paths, strict=True):
-        Image.fromarray(image[:, :, :3] if image.shape[2] >= 3 else np.ascontiguousarray(image[:, :, 0])).save(file)
-    return {"paths": paths, "warnings": drawn.warnings}
+    return {"paths": [str(file) for file in write_files(pixels, path)], "warnings": drawn.warnings}
 
 
 def _draw(

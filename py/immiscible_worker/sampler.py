@@ -95,6 +95,16 @@ def write_grid(pixels: torch.Tensor, path: Path) -> None:
     replace_durably(path, buffer.getvalue())
 
 
+def write_files(pixels: torch.Tensor, folder: Path) -> list[Path]:
+    """A PNG for each image, as large as it is: 000000.png and on. pixels: uint8 [B, C, H, W]."""
+    folder.mkdir(parents=True, exist_ok=True)
+    channels = 3 if pixels.shape[1] == 3 else 1
+    paths = [folder / f"{index:06}.png" for index in range(len(pixels))]
+    for path, image in zip(paths, pixels[:, :channels], strict=True):
+        Image.fromarray(image.permute(1, 2, 0).squeeze(-1).contiguous().numpy()).save(path)
+    return paths
+
+
 def pipeline_class(network: Any, scheduler: Any, settings: Settings, image_scale: float) -> type[Any]:
     """diffusers' own pipeline where it draws what `sample` does; else ImmisciblePipeline."""
     config: Any = network.config

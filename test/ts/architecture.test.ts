@@ -191,8 +191,9 @@ describe('control: each planted violation is found', () => {
   })
 })
 
-test('the public surface is this, and changes only on purpose', () => {
-  const index = sources['ts/index.ts'].replaceAll(/\/\*[\s\S]*?\*\//g, '')
+/** What a file of exports exports; it must have nothing else. */
+function readSurface(file: string): string[] {
+  const index = sources[file].replaceAll(/\/\*[\s\S]*?\*\//g, '')
   expect(index.replaceAll(/export (?:type )?\{[^}]*\} from '[^']+'\n/g, '').trim(), 'exports only').toBe('')
   const names = [...index.matchAll(/export (type )?\{([^}]*)\}/g)].flatMap(([, type, list]) =>
     list
@@ -201,7 +202,12 @@ test('the public surface is this, and changes only on purpose', () => {
       .filter(Boolean)
       .map((name) => (type ? `type ${name}` : name)),
   )
-  expect(names.toSorted()).toEqual(PUBLIC_SURFACE)
+  return names.toSorted()
+}
+
+test('the public surface is this, and changes only on purpose', () => {
+  expect(readSurface('ts/index.ts')).toEqual(PUBLIC_SURFACE)
+  expect(readSurface('ts/python/index.ts')).toEqual(PYTHON_SURFACE)
 })
 
 test('dependencies are pinned exactly', () => {
@@ -227,8 +233,10 @@ const PUBLIC_SURFACE: readonly string[] = [
   'analyzeAssignment',
   'assign',
   'ensureEnvironment',
+  'diagnose',
   'evaluateRun',
   'formatAnalysis',
+  'formatDiagnosis',
   'fromStep',
   'gather',
   'greedy',
@@ -251,7 +259,10 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type AssignmentMetrics',
   'type AssignmentReport',
   'type AssignmentStrategy',
+  'type Check',
   'type Dataset',
+  'type DiagnoseOptions',
+  'type Diagnosis',
   'type Environment',
   'type ErrorCode',
   'type Estimate',
@@ -277,4 +288,28 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type TrainOptions',
   'type TrainResult',
   'withinLabel',
+]
+
+/** Of `immiscible/python`. */
+const PYTHON_SURFACE: readonly string[] = [
+  'PythonError',
+  'computeMetric',
+  'judgeFolder',
+  'loadPipeline',
+  'openPython',
+  'type ArrayData',
+  'type CallOptions',
+  'type JudgeOptions',
+  'type Judgement',
+  'type LoadOptions',
+  'type LoadedPipeline',
+  'type MeasurableRun',
+  'type Measured',
+  'type MetricEvent',
+  'type PipelineSampling',
+  'type Python',
+  'type PythonArray',
+  'type PythonOptions',
+  'type WithMetricOptions',
+  'withMetric',
 ]

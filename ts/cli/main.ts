@@ -14,6 +14,7 @@ import {
   type TrainInput,
 } from '../index.ts'
 import { addAnalyze } from './analyze.ts'
+import { addDoctor } from './doctor.ts'
 import { demo } from './demo.ts'
 import { follow } from './follow.ts'
 import { serve } from './serve.ts'
@@ -119,6 +120,7 @@ program
   })
 
 addAnalyze(program, print, log)
+addDoctor(program, print)
 
 try {
   await program.parseAsync()

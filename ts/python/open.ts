@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { ImmiscibleError, PythonError } from '../errors.ts'
 import { ensureEnvironment, workerEnv } from '../worker/environment.ts'
-import { threadEnv, type ThreadAnswer, type ThreadRequest } from './thread.ts'
+import type { ThreadAnswer, ThreadRequest } from './thread.ts'
 import { fromJson, toJson } from './values.ts'
 
 /** From asking a call to give up until its Python is ended. */
@@ -11,6 +11,7 @@ const INTERRUPT_MS = 5000
 /** For Python to end by itself when it is closed. */
 const CLOSE_MS = 2000
 const START_MS = 60_000
+const THREAD = new URL(`./thread.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
 
 export interface PythonOptions {
   /** The interpreter. Default: the one that trains, see ensureEnvironment(); its packages are installed where they are not. */
@@ -64,8 +65,10 @@ export async function openPython(options: PythonOptions = {}): Promise<Python> {
   const { onSetup, startTimeoutMs = START_MS } = options
   const interpreter = options.python ?? (await ensureEnvironment({ ...(onSetup && { onProgress: onSetup }) })).python
   const env = { ...process.env, ...options.env }
-  const thread = new Worker(new URL('./thread.ts', import.meta.url), {
-    env: threadEnv(interpreter, { ...env, ...workerEnv(env) }) as NodeJS.Dict<string>,
+  const { DEBUG: _, ...others } = env // with it pythonia writes all that it says to stdout
+  const thread = new Worker(THREAD, {
+    // pythonia reads them when it is imported. Calls may take as long as they like: deadlines are the caller's.
+    env: { ...others, ...workerEnv(env), PYTHON_BIN: interpreter, REQ_TIMEOUT: '0' } as NodeJS.Dict<string>,
     execArgv: [],
   })
 

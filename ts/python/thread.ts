@@ -3,13 +3,6 @@ import type { ChildProcess } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
 import { parentPort } from 'node:worker_threads'
 
-/** pythonia reads these when it is imported, from the environment that the thread was given. */
-export function threadEnv(python: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  // Calls may take as long as they like: deadlines are the caller's.
-  const { DEBUG: _, ...others } = env
-  return { ...others, PYTHON_BIN: python, REQ_TIMEOUT: '0' }
-}
-
 export type ThreadRequest = { readonly kind: 'call'; readonly request: string } | { readonly kind: 'end' }
 
 export type ThreadAnswer =
