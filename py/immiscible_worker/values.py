@@ -1,6 +1,7 @@
 """Values to and from TypeScript as JSON text, with what JSON lacks written out. The other half: ts/python/values.ts.
 
-{"$number": "NaN" | "Infinity" | "-Infinity" | "-0"}     {"$integer": digits}: beyond 2^53     {"$bytes": base64}
+{"$number": "NaN" | "Infinity" | "-Infinity" | "-0" | digits}: a float
+{"$integer": digits}: an int beyond 2^53     {"$bytes": base64}
 {"$array": base64, "dtype": "float32", "shape": [2, 3]}: little-endian, C order
 {"$object": [[key, value], ...]}: an object with a key that begins with "$"
 """
@@ -16,7 +17,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 _SAFE_INTEGER = 2**53 - 1
-_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 # What a typed array of every Node cannot hold, as what can, without a loss.
 _WIDENED = {"bool": "uint8", "float16": "float32"}
@@ -95,7 +95,7 @@ def _revive(entry: dict[str, Any]) -> Any:
         data = bytearray(base64.b64decode(entry["$array"]))  # so that it may be written to
         return np.frombuffer(data, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
     if "$number" in entry:
-        return _NUMBERS[entry["$number"]]
+        return float(entry["$number"])
     if "$integer" in entry:
         return int(entry["$integer"])
     if "$bytes" in entry:

@@ -63,7 +63,9 @@ function isArray(value: object): value is PythonArray {
 
 function describeNumber(value: number): unknown {
   if (Object.is(value, -0)) return { $number: '-0' }
-  return Number.isFinite(value) ? value : { $number: String(value) }
+  // A whole number would be an int in Python, and come back as a bigint where it is large.
+  const isPlain = Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)
+  return isPlain ? value : { $number: String(value) }
 }
 
 function describeArray(data: ArrayData, shape: readonly number[], key: string): unknown {
