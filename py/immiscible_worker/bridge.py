@@ -48,6 +48,7 @@ def begin() -> str:
     for name in _PYTHONIA_MODULES:
         sys.modules.pop(name, None)
     sys.path[0] = str(Path.cwd())  # as `python -m` has it; it was pythonia's folder
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as __main__.py says, and before torch too
     # Ctrl-C reaches the whole process group; what it means is for TypeScript to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
