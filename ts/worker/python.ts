@@ -40,8 +40,9 @@ export async function probePython(python: string, packages: readonly string[] = 
   do {
     result = await run(python, ['-c', PROBE, ...packages], { timeoutMs })
     // Ctrl-C and its like reach the whole process group; what they mean is for this process to say, so it asks again.
-  } while (TERMINAL_SIGNALS.has(result.signal ?? '') && ++attempts < MAX_ATTEMPTS)
-  const { exitCode, stdout, stderr, errorCode } = result
+  } while (TERMINAL_SIGNALS.has(result.signal ?? '') && result.durationMs < timeoutMs && ++attempts < MAX_ATTEMPTS)
+  const { exitCode, stdout, stderr, errorCode, durationMs } = result
+  if (exitCode === null && durationMs >= timeoutMs) return `it did not answer in ${timeoutMs / 1000} s`
   if (errorCode === 'ENOENT') return 'there is no such program'
   if (exitCode !== 0) return stderr.trim().split('\n').at(-1) || errorCode || `exit code ${exitCode}`
   try {
