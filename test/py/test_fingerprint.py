@@ -26,7 +26,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, torch.device], tuple[
     """Fingerprints before and after something changed. A CUDA device is played where there is none."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H100")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
-    monkeypatch.setattr(fingerprint, "_driver_version", lambda: "570.1")
+    monkeypatch.setattr(fingerprint, "nvidia_driver", lambda: "570.1")
 
     def take(change: Any, device: torch.device) -> tuple[Fingerprint, Fingerprint]:
         before = take_fingerprint(device)
