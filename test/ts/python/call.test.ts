@@ -187,6 +187,7 @@ describe('calls', () => {
 
   test('one that does not stop when it is interrupted loses its Python, and those behind it are told', async () => {
     const own = await open()
+    await own.call(called('count')) // so that the interruption meets the function, and not the import of its file
     const [stuck, behind] = [own.call(called('never_stop'), [], { timeoutMs: 100 }), own.call('math:sqrt', [1])]
     expect((await raised(stuck)).type).toBe('Timeout')
     expect(await raised(behind)).toMatchObject({ type: 'PythonExit', detail: 'Python was ended by SIGKILL' })
