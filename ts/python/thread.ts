@@ -13,6 +13,9 @@ export type ThreadAnswer =
   | { readonly kind: 'failed'; readonly text: string }
   | { readonly kind: 'exited'; readonly exitCode: number | null; readonly signal: NodeJS.Signals | null }
 
+/** From a broken channel to the end of its Python. */
+const LAST_WORDS_MS = 1000
+
 interface Pythonia {
   readonly python: (module: string) => Promise<Adapter>
   readonly com: { readonly proc: ChildProcess }
@@ -31,8 +34,11 @@ async function serve(port: NonNullable<typeof parentPort>): Promise<void> {
   // Importing it starts Python.
   const { python, com } = (await import('pythonia')).default as unknown as Pythonia
   const { proc } = com
-  // The two of a Python that cannot be started, or whose channel broke; `exited` says the rest.
-  proc.on('error', (error) => tell({ kind: 'failed', text: error.message }))
+  proc.on('error', (error) => {
+    if (proc.pid === undefined) tell({ kind: 'failed', text: error.message })
+    // Its channel broke, most often since it is ending, which `exited` says; one that lives on cannot be spoken to any more.
+    else setTimeout(() => proc.kill('SIGKILL'), LAST_WORDS_MS)
+  })
   proc.once('exit', (exitCode, signal) => tell({ kind: 'exited', exitCode, signal }))
   if (proc.pid === undefined) return
   tell({ kind: 'started', pid: proc.pid })
