@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'PROTOCOL' // bytes on the wire are not what the protocol says
   | 'WORKER_FAILED' // the worker said what went wrong
   | 'WORKER_GONE' // the worker died or fell silent, more often than allowed
+  | 'PYTHON' // a function called by openPython() raised, or its Python ended
   | 'ABORTED' // the caller's AbortSignal
 
 export class ImmiscibleError extends Error {
@@ -40,6 +41,24 @@ export class WorkerError extends ImmiscibleError {
 
   constructor(code: 'WORKER_FAILED' | 'WORKER_GONE', message: string, traceback = '', options?: ErrorOptions) {
     super(code, message, options)
+    this.traceback = traceback
+  }
+}
+
+/** What a function in Python raised, or how its Python ended: openPython(). */
+export class PythonError extends ImmiscibleError {
+  override readonly name: string = 'PythonError'
+  /** Of the exception, such as `ValueError`; `PythonExit`: Python itself ended, `Timeout`: it took longer than allowed. */
+  readonly type: string
+  /** Python's own message, which may be empty. */
+  readonly detail: string
+  /** As Python prints it, from the first line of the called function; empty where there is none. */
+  readonly traceback: string
+
+  constructor(type: string, where: string, detail: string, traceback = '', options?: ErrorOptions) {
+    super('PYTHON', `${where}: ${[type, detail].filter(Boolean).join(': ')}`, options)
+    this.type = type
+    this.detail = detail
     this.traceback = traceback
   }
 }

@@ -43,6 +43,9 @@ export {
   type RunState,
   type RunSummary,
 } from './report/runs.ts'
+export { diagnose, type Diagnosis, type DiagnoseOptions } from './doctor/diagnose.ts'
+export { formatDiagnosis } from './doctor/format.ts'
+export type { Check } from './doctor/check.ts'
 export { makeKeys, type KeyPairFiles } from './worker/keys.ts'
 export { ensureEnvironment, type Environment } from './worker/environment.ts'
 export { ConfigError, ImmiscibleError, WorkerError, type ErrorCode } from './errors.ts'

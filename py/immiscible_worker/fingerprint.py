@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from .describe import nvidia_driver
 from .protocol import Fingerprint
 
 # Set by hand, each changes which kernels run, or how they round, on the same machine.
@@ -38,7 +39,7 @@ def take_fingerprint(device: torch.device) -> Fingerprint:
     is_cuda = device.type == "cuda"
     # The build of torch says which CUDA; which cuDNN is found where it runs.
     cudnn = [f"cuDNN {torch.backends.cudnn.version()}"] if is_cuda else []
-    driver = [f"NVIDIA driver {_driver_version()}"] if is_cuda else []
+    driver = [f"NVIDIA driver {nvidia_driver() or 'unknown'}"] if is_cuda else []
     name = f"cuda:{torch.cuda.get_device_name(device)}" if is_cuda else device.type
     return Fingerprint(
         python=platform.python_version(),
@@ -68,14 +69,6 @@ def describe_difference(saved: Fingerprint, current: Fingerprint, is_determinist
 
 def _overrides(names: Sequence[str]) -> list[str]:
     return [f"{name}={os.environ[name]}" for name in names if name in os.environ]
-
-
-def _driver_version() -> str:
-    """Of NVIDIA's kernel module."""
-    try:
-        return Path("/sys/module/nvidia/version").read_text().strip()
-    except OSError:
-        return "unknown"
 
 
 def _version_of(package: str) -> str:

@@ -63,11 +63,7 @@ def evaluate(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(images), generator=generator)
-        num_held_out = max(1, int(len(images) * _HELD_OUT_SHARE))
-        held_out, kept = order[:num_held_out], order[num_held_out:]
-        scaled = to_model_scale(images)
-        classifier = train_classifier(scaled[kept], labels[kept], num_classes, generator)
+        classifier, real, real_labels = train_judge(images, labels, num_classes, generator)
         model: Any = network
         fresh: nn.Module = type(model).from_config(model.config)
     fresh = fresh.eval().requires_grad_(False)
@@ -77,12 +73,12 @@ def evaluate(
     )
     probabilities = classify(classifier, _as_seen(samples))
     confident = probabilities.max(1).values >= THRESHOLD
-    real = classify(classifier, scaled[held_out])
+    seen = classify(classifier, real)
     asked = labels_of(network, None, num_images)
     return Evaluation(
         confident_share=float(confident.float().mean()),
-        held_out_accuracy=float((real.argmax(1) == labels[held_out]).float().mean()),
-        held_out_confident_share=confident_share(real),
+        held_out_accuracy=float((seen.argmax(1) == real_labels).float().mean()),
+        held_out_confident_share=confident_share(seen),
         untrained_share=confident_share(classify(classifier, _as_seen(untrained))),
         per_class=torch.bincount(probabilities.argmax(1)[confident], minlength=num_classes).tolist(),
         label_agreement=None if asked is None else label_agreement(probabilities, asked),
@@ -90,6 +86,35 @@ def evaluate(
         num_images=num_images,
         seed=seed,
     )
+
+
+def judge_pixels(
+    pixels: torch.Tensor, images: torch.Tensor, labels: torch.Tensor, num_classes: int, seed: int
+) -> dict[str, float]:
+    """How pixels (uint8 [B, C, H, W]) look to a classifier as `evaluate` trains it: on `images` and `labels`, as there.
+
+    confidentShare: of the pixels; heldOutAccuracy: on real images that it never saw.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        classifier, real, real_labels = train_judge(images, labels, num_classes, generator)
+    return {
+        "confidentShare": confident_share(classify(classifier, to_model_scale(pixels))),
+        "heldOutAccuracy": float((classify(classifier, real).argmax(1) == real_labels).float().mean()),
+    }
+
+
+def train_judge(
+    images: torch.Tensor, labels: torch.Tensor, num_classes: int, generator: torch.Generator
+) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A classifier, and the images (float32 in [-1, 1]) and labels that were held out from it."""
+    order = torch.randperm(len(images), generator=generator)
+    num_held_out = max(1, int(len(images) * _HELD_OUT_SHARE))
+    held_out, kept = order[:num_held_out], order[num_held_out:]
+    scaled = to_model_scale(images)
+    classifier = train_classifier(scaled[kept], labels[kept], num_classes, generator)
+    return classifier, scaled[held_out], labels[held_out]
 
 
 def confident_share(probabilities: torch.Tensor) -> float:

@@ -7,19 +7,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 
 from .codec import MALFORMED
 from .errors import EXIT_OTHER, ConfigError, UsageError
 
-if TYPE_CHECKING:
-    from .record import PipelineRecord
-    from .sampling import Settings
-
-_Answer = TypeVar("_Answer")
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seed = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -100,58 +94,34 @@ def _sample_files(request: SampleRequest) -> dict[str, Any]:
 
 def _draw(request: SampleRequest) -> tuple[Any, list[dict[str, str]]]:
     """Pixels uint8 [B, C, H, W], and what to warn of."""
-    from .notice import SAMPLER_COUPLED, describe_sampler
+    from .notice import SAMPLER_COUPLED
     from .pixels import to_pixels
-    from .sampler import load_pipeline, sample
-    from .sampling import labels_of, sampler_of
+    from .trained import draw_images, open_trained
 
-    record = _read_record(request.pipeline)
-    network, scheduler = load_pipeline(Path(request.pipeline), request.trust_remote_code)
-    settings = _settings(request, record, scheduler)
-    labels = request.class_labels
-    _or_usage(lambda: labels_of(network, labels, request.num_images))
-    notice = None
-    if record:
-        kind, sampler = str(record.assignment["kind"]), sampler_of(scheduler)
-        notice = describe_sampler(kind, record.is_coupled, sampler, settings.eta)
-    if notice:
-        sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {notice}\n")
-    images = sample(
-        network,
-        scheduler,
-        request.num_images,
-        settings,
-        request.seed,
-        class_labels=labels,
-        image_scale=record.image_scale if record else 1.0,
-    )
-    return to_pixels(images), [{"code": SAMPLER_COUPLED, "message": notice}] if notice else []
+    trained = open_trained(request.pipeline, request.trust_remote_code)
+    drawn = draw_images(trained, _given(request), request.num_images, request.seed, request.class_labels)
+    if drawn.notice:
+        sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {drawn.notice}\n")
+    return to_pixels(drawn.images), drawn.warnings
 
 
 def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
-    import torch
-
+    from .images import read_real
     from .metric import evaluate
-    from .sampler import load_pipeline
+    from .trained import choose_settings, open_trained
 
-    images = np.fromfile(request.images, np.uint8)
-    labels = np.fromfile(request.labels, "<i4")
-    if len(labels) == 0 or images.size != len(labels) * int(np.prod(request.image_shape)):
-        raise UsageError(f"images: expected {len(labels)} of shape {request.image_shape}, got {images.size} bytes")
-    if labels.min() < 0 or labels.max() >= request.num_classes:
-        raise UsageError(f"labels: expected 0..{request.num_classes - 1}, got {labels.min()}..{labels.max()}")
-    record = _read_record(request.pipeline)
-    network, scheduler = load_pipeline(Path(request.pipeline), request.trust_remote_code)
+    images, labels = read_real(request.images, request.labels, request.image_shape, request.num_classes)
+    trained = open_trained(request.pipeline, request.trust_remote_code)
     result = evaluate(
-        network,
-        scheduler,
-        torch.from_numpy(images.reshape(-1, *request.image_shape)),
-        torch.from_numpy(labels.astype(np.int64)),
+        trained.network,
+        trained.scheduler,
+        images,
+        labels,
         request.num_classes,
         request.num_images,
-        _settings(request, record, scheduler),
+        choose_settings(trained, _given(request)),
         request.seed,
-        image_scale=record.image_scale if record else 1.0,
+        image_scale=trained.image_scale,
     )
     return {
         "confidentShare": result.confident_share,
@@ -166,35 +136,11 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     }
 
 
-def _read_record(pipeline: str) -> PipelineRecord | None:
-    from .record import read_record
+def _given(request: _Request) -> dict[str, Any]:
+    """What is asked of the sampler, by the names of `sampling.Settings`; None: not said."""
+    from .sampling import Settings
 
-    if not Path(pipeline, "model_index.json").is_file():
-        raise UsageError(f"pipeline: expected a folder with model_index.json, got {pipeline}")
-    return read_record(Path(pipeline))
-
-
-def _settings(request: _Request, record: PipelineRecord | None, scheduler: Any) -> Settings:
-    """What is asked, else what the record says, else what fits the scheduler. Raises UsageError where it cannot be."""
-    from .sampler import default_settings, settings_of
-    from .sampling import Settings, choose
-
-    defaults = settings_of(record.sampling) if record else default_settings(scheduler)
-    given = {field.name: getattr(request, field.name) for field in fields(Settings)}
-    settings = _or_usage(lambda: choose(defaults, scheduler, **given))
-    is_guidable = record is not None and record.conditioning.class_labels and record.conditioning.label_dropout > 0
-    if settings.guidance_scale != 1 and not is_guidable:
-        expected = "expected 1, since the model was not trained on labels with label dropout"
-        raise UsageError(f"guidance scale: {expected}, got {settings.guidance_scale:g}")
-    return settings
-
-
-def _or_usage(run: Callable[[], _Answer]) -> _Answer:
-    """The answer; a ValueError is the user's mistake."""
-    try:
-        return run()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return {field.name: getattr(request, field.name) for field in fields(Settings)}
 
 
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {

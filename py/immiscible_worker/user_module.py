@@ -13,12 +13,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, NoReturn
-
-import torch
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ConfigError, WorkerError
 from .files import write_durably
+
+if TYPE_CHECKING:
+    import torch
 
 _COMPONENT = "network"
 
@@ -43,6 +44,8 @@ def users_code(section: str, module: str, what: str) -> Generator[None]:
 
     What is no mistake of that code, such as a GPU without memory, passes.
     """
+    import torch  # here, since a Python without it must be able to say so: see bridge.py
+
     try:
         yield
     except (WorkerError, torch.OutOfMemoryError, torch.AcceleratorError):
@@ -59,12 +62,20 @@ def refuse(section: str, module: str, message: str, cause: BaseException | None 
 def build(section: str, module: str, sha256: str | None, context: object) -> Any:
     """What `build(context)` of a module answers. section: of the config, which named it. Raises ConfigError."""
     with users_code(section, module, "cannot be imported"):
-        loaded = _load_file(section, module, sha256) if is_file(module) else importlib.import_module(module)
+        loaded = load(section, module, sha256)
     function = getattr(loaded, "build", None)
     if not callable(function):
         refuse(section, module, f"expected a function build(context), got {_name_of(function)}")
     with users_code(section, module, "build() failed"):
         return function(context)
+
+
+def load(section: str, module: str, sha256: str | None = None) -> ModuleType:
+    """A file's module, new at each call, or an importable one.
+
+    Raises what the module raises; ConfigError of `<section>.module` where a file cannot be read or is not that content.
+    """
+    return _load_file(section, module, sha256) if is_file(module) else importlib.import_module(module)
 
 
 def is_file(module: str) -> bool:

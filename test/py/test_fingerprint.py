@@ -26,7 +26,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, torch.device], tuple[
     """Fingerprints before and after something changed. A CUDA device is played where there is none."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H100")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
-    monkeypatch.setattr(fingerprint, "_driver_version", lambda: "570.1")
+    monkeypatch.setattr(fingerprint, "nvidia_driver", lambda: "570.1")
 
     def take(change: Any, device: torch.device) -> tuple[Fingerprint, Fingerprint]:
         before = take_fingerprint(device)
@@ -64,7 +64,7 @@ def variable(name: str) -> Callable[[pytest.MonkeyPatch], None]:
         ),
         (CUDA, setting(torch.cuda, "get_device_name", lambda _: "A100"), "device {device} -> cuda:A100"),
         (CUDA, setting(torch.backends.cudnn, "version", lambda: 91003), "cuDNN 91002 -> {plainTorch}, cuDNN 91003"),
-        (CUDA, setting(fingerprint, "_driver_version", lambda: "580.2"), "NVIDIA driver 580.2"),
+        (CUDA, setting(fingerprint, "nvidia_driver", lambda: "580.2"), "NVIDIA driver 580.2"),
         *(
             (CUDA, variable(name), f"{name}=planted")
             for name in fingerprint._CUDA_OVERRIDES  # pyright: ignore[reportPrivateUsage]

@@ -42,12 +42,13 @@ function listSteps(python: string): readonly Step[] {
       isLive: true,
     },
     {
-      name: 'build, publint, npm pack',
+      name: 'build, publint, attw',
       group: 'package',
       commands: [
         ['node', 'ts/bootstrap/build.ts'],
         ['publint', '--strict'],
-        ['npm', 'pack', '--dry-run', '--silent'],
+        // Packs: dist is built again by npm itself, and what it would publish is judged. Types are for import alone, as the package is.
+        ['attw', '--pack', '.', '--profile', 'esm-only'],
       ],
     },
   ]

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { addAnalyze } from './analyze.ts'
 import { addConfig } from './config.ts'
 import { addDemo } from './demo.ts'
+import { addDoctor } from './doctor.ts'
 import { EXIT, EXIT_CODES, exitCode } from './exit.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
@@ -40,6 +41,7 @@ addStrategies(program, print)
 addAnalyze(program, print, log)
 addServe(program, print, log)
 addKeys(program, print)
+addDoctor(program, print)
 addSetup(program, print, log)
 addDemo(program, print, log)
 

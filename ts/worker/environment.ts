@@ -22,14 +22,22 @@ export interface EnvironmentOptions {
   readonly signal?: AbortSignal
   /** Instead of this process's own. */
   readonly env?: NodeJS.ProcessEnv
+  /** For each Python that is asked what it has; a minute. */
+  readonly probeTimeoutMs?: number
 }
 
 /** The Python that would run the worker, or undefined where one must be installed first. Installs nothing. */
 export async function findEnvironment(options: EnvironmentOptions = {}): Promise<Environment | undefined> {
+  return (await examineEnvironments(options)).environment
+}
+
+/** As findEnvironment(), and what was looked at and cannot be used. */
+export async function examineEnvironments(
+  options: EnvironmentOptions = {},
+): Promise<{ readonly environment: Environment | undefined; readonly passedOver: readonly string[] }> {
   const { given, managed, passedOver } = await look(options)
-  if (given) return given
-  const python = findManaged(managed)
-  return python === undefined ? undefined : describeManaged(python, passedOver)
+  const python = given ? undefined : findManaged(managed)
+  return { environment: python === undefined ? given : describeManaged(python, passedOver), passedOver }
 }
 
 /** The Python that runs the worker; installs our own where there is no other. */
@@ -62,7 +70,7 @@ interface Findings {
 }
 
 async function look(options: EnvironmentOptions): Promise<Findings> {
-  const { extras = [], trackers = [], onProgress = () => undefined, signal, env = process.env } = options
+  const { extras = [], trackers = [], onProgress = () => undefined, signal, env = process.env, probeTimeoutMs } = options
   const requirements = readWorkerRequirements()
   const wanted = [
     ...requirements.base,
@@ -72,7 +80,7 @@ async function look(options: EnvironmentOptions): Promise<Findings> {
   const managed: ManagedOptions = { requirements, wanted, env, onProgress, signal }
   const passedOver: string[] = []
   for (const { python, source, label } of listCandidates(env)) {
-    const verdict = await judge(python, managed)
+    const verdict = await judge(python, managed, probeTimeoutMs)
     if (verdict.usable) {
       return { given: { python: verdict.python, source, reason: `${label} has the worker's packages${verdict.note}` }, managed, passedOver }
     }
@@ -102,9 +110,9 @@ type Verdict =
   | { readonly usable: true; readonly python: string; readonly note: string }
   | { readonly usable: false; readonly problem: string; readonly missing: readonly string[] }
 
-async function judge(python: string, { requirements, wanted }: ManagedOptions): Promise<Verdict> {
+async function judge(python: string, { requirements, wanted }: ManagedOptions, probeTimeoutMs: number | undefined): Promise<Verdict> {
   const names = [...new Set(wanted.map(({ name }) => name))]
-  const probe = await probePython(python, names)
+  const probe = await probePython(python, names, probeTimeoutMs)
   if (typeof probe === 'string') return { usable: false, problem: probe, missing: [] }
   if (isOldPython(probe, requirements.minPython)) {
     const problem = `expected Python ${requirements.minPython.join('.')} or newer, got ${probe.version.join('.')}`

@@ -16,6 +16,7 @@ export interface PythonProbe {
 
 const TERMINAL_SIGNALS: ReadonlySet<string> = new Set(['SIGINT', 'SIGTERM', 'SIGHUP'])
 const MAX_ATTEMPTS = 3
+const PROBE_MS = 60_000
 const PROBE = `
 import importlib.metadata, importlib.util, json, sys
 def version(name):
@@ -33,14 +34,15 @@ print(json.dumps({
 `
 
 /** Runs `python` once. Answers what is wrong with it as a string. */
-export async function probePython(python: string, packages: readonly string[] = []): Promise<PythonProbe | string> {
+export async function probePython(python: string, packages: readonly string[] = [], timeoutMs = PROBE_MS): Promise<PythonProbe | string> {
   let result: RunResult
   let attempts = 0
   do {
-    result = await run(python, ['-c', PROBE, ...packages], { timeoutMs: 60_000 })
+    result = await run(python, ['-c', PROBE, ...packages], { timeoutMs })
     // Ctrl-C and its like reach the whole process group; what they mean is for this process to say, so it asks again.
-  } while (TERMINAL_SIGNALS.has(result.signal ?? '') && ++attempts < MAX_ATTEMPTS)
-  const { exitCode, stdout, stderr, errorCode } = result
+  } while (TERMINAL_SIGNALS.has(result.signal ?? '') && result.durationMs < timeoutMs && ++attempts < MAX_ATTEMPTS)
+  const { exitCode, stdout, stderr, errorCode, durationMs } = result
+  if (exitCode === null && durationMs >= timeoutMs) return `it did not answer in ${timeoutMs / 1000} s`
   if (errorCode === 'ENOENT') return 'there is no such program'
   if (exitCode !== 0) return stderr.trim().split('\n').at(-1) || errorCode || `exit code ${exitCode}`
   try {
@@ -51,12 +53,12 @@ export async function probePython(python: string, packages: readonly string[] = 
 }
 
 /** What of `requirements` is not installed, as text: empty when all is there. Another version than the pinned one is allowed here. */
-export function listMissing(probe: PythonProbe, requirements: readonly Requirement[]): string[] {
+export function listMissing(probe: Pick<PythonProbe, 'packages'>, requirements: readonly Requirement[]): string[] {
   return [...new Set(requirements.map(({ name }) => name))].filter((name) => probe.packages[name] == null)
 }
 
 /** Installed versions that are not the pinned ones: they may work, and it must be said that they are used. */
-export function listDeviations(probe: PythonProbe, requirements: readonly Requirement[]): string[] {
+export function listDeviations(probe: Pick<PythonProbe, 'packages'>, requirements: readonly Requirement[]): string[] {
   return Object.entries(probe.packages).flatMap(([name, version]) => {
     const installed = version?.split('+')[0]
     // One name has several pins where the version depends on that of Python.
@@ -71,11 +73,14 @@ export function isOldPython(probe: PythonProbe, [major, minor]: WorkerRequiremen
 }
 
 /** The interpreter to make an environment with: newest first, one that can make a virtual environment before one that cannot. */
-export async function findBasePython(minPython: WorkerRequirements['minPython']): Promise<PythonProbe | { readonly tried: string[] }> {
+export async function findBasePython(
+  minPython: WorkerRequirements['minPython'],
+  timeoutMs = PROBE_MS,
+): Promise<PythonProbe | { readonly tried: string[] }> {
   const tried: string[] = []
   const usable: PythonProbe[] = []
   for (const name of ['python3.13', 'python3.12', 'python3.11', 'python3.10', 'python3', 'python']) {
-    const probe = await probePython(name)
+    const probe = await probePython(name, [], timeoutMs)
     if (typeof probe === 'string') tried.push(`${name}: ${probe}`)
     else if (isOldPython(probe, minPython)) tried.push(`${name}: version ${probe.version.join('.')}`)
     else if (probe.canMakeVenv) return probe
