@@ -1,6 +1,7 @@
 /** The two sockets between orchestrator and workers: the only user of zeromq. Main thread only (zeromq.js aborts the process from any other). */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { capability, Context, curveKeyPair, Reply, Router, type Event } from 'zeromq'
 import { ConfigError, WorkerError } from '../errors.ts'
 import type { Listening } from './keys.ts'
@@ -14,6 +15,8 @@ const DATA_MESSAGE_BYTES = 1 << 10
 const WAITING = { control: 64, data: 4 }
 const GOODBYE_MS = 1000
 const HANDSHAKE_MS = 10_000
+/** From a socket's end, which its last words may put off, to its observer's. */
+const OBSERVER_MS = GOODBYE_MS + 500
 const ZAP_ENDPOINT = 'inproc://zeromq.zap.01'
 /** Asked for by a server and answered by our list: without it CURVE lets in every client that knows the server's public key. */
 const ZAP_DOMAIN = 'immiscible'
@@ -102,10 +105,9 @@ export async function openChannel(maxInFlight: number, { listen, onRefused = () 
   }
 
   const close = async (): Promise<void> => {
-    for (const watch of Object.values(watches)) watch.close()
     for (const socket of Object.values(sockets)) socket.close()
     doorkeeper?.close()
-    await Promise.allSettled([...loops, ...Object.values(lastSend)])
+    await Promise.allSettled([...loops, ...Object.values(lastSend), ...Object.values(watches).map((watch) => watch.close())])
     folder?.[Symbol.dispose]()
   }
 
@@ -174,7 +176,7 @@ async function keepDoor(
 }
 
 /** Counts who did not get through the handshake, and who did with an identity that was taken: libzmq ignores those in silence. */
-function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string) => void): { accepted(): void; close(): void } {
+function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string) => void): { accepted(): void; close(): Promise<void> } {
   const where = (): string => socket.lastEndpoint ?? 'a socket that is closed'
   /** Handshakes less notices, now and at the last look. */
   let balance = 0
@@ -215,14 +217,15 @@ function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string
     }
   }
 
+  const observer = socket.events
   const read = async (): Promise<void> => {
     try {
-      for await (const event of socket.events) handle(event)
+      for await (const event of observer) handle(event)
     } catch (error) {
       if (!socket.closed) throw error
     }
   }
-  void read()
+  const ended = read()
 
   // Both counts come on ways of their own: only a difference that lasts is one.
   const timer = setInterval(() => {
@@ -235,7 +238,15 @@ function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string
 
   return {
     accepted: () => void balance--,
-    close: () => clearInterval(timer),
+    /** After the socket. Its last event ends the observer; once in a thousand times that never comes, and an observer that waits keeps the process. */
+    async close() {
+      clearInterval(timer)
+      const given = new AbortController()
+      await Promise.race([ended, sleep(OBSERVER_MS, undefined, { signal: given.signal }).catch(() => undefined)])
+      given.abort()
+      // Not sooner: libzmq's thread would wait for a reader of the last event.
+      observer.close()
+    },
   }
 }
 
