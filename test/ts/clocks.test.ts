@@ -9,6 +9,8 @@ const WALL_CLOCK =
 
 /** The lines that may read it, each with what it tells. */
 const TOLD: Readonly<Record<string, readonly RegExp[]>> = {
+  'ts/python/with-metric.ts': [/time: Date\.now\(\)/],
+  'ts/view/page/panels.mjs': [/time: items\[0\]\?\.time \?\? Date\.now\(\)/, /const at = new Date\(time\)/],
   'ts/report/run-report.ts': [/time: Date\.now\(\)/],
   'ts/train.ts': [/time: Date\.now\(\)/, /createdAt: new Date\(\)/],
   'ts/worker/managed-environment.ts': [/writeFileSync\(logFile, `\$\{new Date\(\)/],
