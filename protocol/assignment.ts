@@ -151,9 +151,9 @@ type Section = z.input<typeof assignmentConfig>
 type Written<S> = S extends { url: string }
   ? Omit<S, 'poolSize' | 'url'> & { poolSize?: number; url: string | URL }
   : Omit<S, 'poolSize'> & { poolSize?: number }
-type WrittenPreset = {
-  kind: AssignmentPreset
-} & Partial<Omit<z.input<typeof linearAssignment> & z.input<typeof nearestAssignment>, 'kind'>>
+type WrittenPreset =
+  | ({ kind: 'paper-linear' } & Partial<Omit<z.input<typeof linearAssignment>, 'kind'>>)
+  | ({ kind: 'paper-knn' } & Partial<Omit<z.input<typeof nearestAssignment>, 'kind'>>)
 
 /** What a user writes: a section, a preset with changes, either by its name alone, or a module by its path or `file:` URL. */
 export type AssignmentInput = Written<Section> | WrittenPreset | Section['kind'] | AssignmentPreset | (string & Record<never, never>) | URL
