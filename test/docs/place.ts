@@ -35,8 +35,8 @@ const TSCONFIG = {
     noUnusedLocals: false,
     rootDir: '/',
     typeRoots: [join(ROOT, 'node_modules', '@types')],
-    // The sources name WebAssembly, whose types come with vitest.
-    types: ['node', 'vitest'],
+    // The sources name WebAssembly; in the project its types come by way of the tests' packages.
+    lib: ['es2024', 'esnext.disposable', 'webworker'],
   },
   include: ['*/**/*.ts'],
   exclude: ['node_modules', '*/py', '*/ts', '*/test', '*/runs'],
