@@ -60,8 +60,7 @@ test('from a clone to the comparison of two strategies', { timeout: 600 * SECOND
   save(clone, 'mine.ts')
   await follow(clone, 'npx immiscible train --dataset digits --assignment ./mine.ts --max-train-steps 2000 --output-dir runs/mine')
   const kindOf = (run: string): unknown =>
-    (JSON.parse(readFileSync(join(clone, run, 'config.json'), 'utf8')) as { config: { assignment: { kind: string } } }).config.assignment
-      .kind
+    (JSON.parse(readFileSync(join(clone, run, 'config.json'), 'utf8')) as { assignment: { kind: string } }).assignment.kind
   expect(['runs/first', 'runs/second', 'runs/mine'].map(kindOf)).toEqual(['quantized', 'linear', 'module'])
 
   const judged = [await follow(clone, 'npx immiscible evaluate runs/first'), await follow(clone, 'npx immiscible evaluate runs/mine')]
