@@ -9,7 +9,7 @@ export interface Block {
   readonly text: string
   /** Of the line with the fence, from 1. */
   readonly line: number
-  /** The first line is a comment with a file name: the block is that file. Others are scripts, and run. */
+  /** The block is that file, and does not run: its first line is a comment with the name, or the line before the fence is `<!-- file: NAME -->`. */
   readonly file: string | undefined
   /** From `<!-- not run: REASON -->` in the line before the fence. */
   readonly notRun: string | undefined
@@ -17,6 +17,7 @@ export interface Block {
 
 const FENCE = /^```(\w*)\s*$/
 const FILE_NAME = /^(?:\/\/|#) ([\w.-]+\.\w+)$/
+const FILE = /^<!-- file: (\S+) -->$/
 const NOT_RUN = /^<!-- not run: ?(.*?) ?-->$/
 
 export function readBlocks(markdown: string): Block[] {
@@ -32,7 +33,7 @@ export function readBlocks(markdown: string): Block[] {
       language,
       text: `${body.join('\n')}\n`,
       line: at + 1,
-      file: FILE_NAME.exec(body[0] ?? '')?.[1],
+      file: FILE.exec(lines[at - 1] ?? '')?.[1] ?? FILE_NAME.exec(body[0] ?? '')?.[1],
       notRun: NOT_RUN.exec(lines[at - 1] ?? '')?.[1],
     })
     at = end
@@ -49,7 +50,7 @@ export function readNeeds(markdown: string): string[] {
 export const SHORTER: readonly (readonly [long: RegExp, short: string])[] = [
   [/(--max-train-steps )4000\b/g, '$112'],
   [/(--max-train-steps )\d{3,}/g, '$18'],
-  [/(maxTrainSteps: )\d[\d_]{2,}/g, '$18'],
+  [/(maxTrainSteps"?: )\d[\d_]{2,}/g, '$18'],
   [/(--batch-sizes )\d{3,}(?:,\d+)*/g, '$18,16'],
   [/(--num-images )\d{2,}/g, '$14'],
   [/(--seeds )\d+/g, '$12'],
@@ -91,6 +92,25 @@ export function makeProject(folder: string): NodeJS.ProcessEnv {
     write(join('.bin', name), `#!/bin/sh\n${line}\n`)
     chmodSync(join(folder, '.bin', name), 0o755)
   }
+  write('tsconfig.json', JSON.stringify(TSCONFIG))
   const path = [join(folder, '.bin'), join(ROOT, 'node_modules', '.bin'), process.env['PATH']].join(':')
-  return { ...process.env, PATH: path, NO_COLOR: '1', PYTHONPATH: join(ROOT, 'py') }
+  return { ...process.env, ...SMALL, PATH: path, NO_COLOR: '1' }
+}
+
+/** Small pictures, of which nobody looks at one: unless a command says otherwise. */
+const SMALL = { IMMISCIBLE_SAMPLING__NUM_IMAGES: '4', IMMISCIBLE_SAMPLING__EVERY_STEPS: '0', IMMISCIBLE_WORKER__NUM_THREADS: '1' }
+
+/** As strict as the project; an example may name what it does not use. */
+const TSCONFIG = {
+  extends: join(ROOT, 'tsconfig.json'),
+  compilerOptions: {
+    noEmit: true,
+    declaration: false,
+    noUnusedLocals: false,
+    rootDir: '/',
+    typeRoots: [join(ROOT, 'node_modules', '@types')],
+    // The sources name WebAssembly; in the project its types come by way of the tests' packages.
+    lib: ['es2024', 'esnext.disposable', 'webworker'],
+  },
+  include: ['*.ts'],
 }

@@ -9,6 +9,7 @@ import { makeProject, readBlocks, readNeeds, ROOT, shorten, SHORTER, type Block 
 
 const DOCUMENTS = [
   'README.md',
+  'protocol/README.md',
   'py/README.md',
   'ts/assignment/README.md',
   'test/reliability/README.md',
@@ -22,12 +23,9 @@ const RUNNERS: Readonly<Record<string, readonly string[]>> = {
   ts: ['node'],
   python: ['python'],
 }
-/** Blocks that are files only; and those that are shown, as a tree or an output is. */
+/** Blocks that are never programs; and those that are shown, as a tree or an output is. */
 const FILES = ['json', 'yaml']
 const SHOWN = ['', 'text', 'bibtex', 'math']
-const TSC = ['--noEmit', '--target', 'es2024', '--lib', 'es2024,esnext.disposable', '--module', 'nodenext', '--strict', '--skipLibCheck']
-const TSC_SOURCE = ['--types', 'node', '--allowImportingTsExtensions', '--exactOptionalPropertyTypes']
-
 const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8')
 
 /** Runs all blocks of a document and answers how many; throws what the first that fails says, with its line. */
@@ -55,20 +53,29 @@ async function runDocument(name: string, markdown: string): Promise<number> {
     const file = block.file ?? `block-${at}.${block.language === 'python' ? 'py' : block.language}`
     writeFileSync(join(folder, file), shorten(block.text))
     if (block.language === 'ts') typed.push(file)
-    if (block.file !== undefined) continue
+    if (block.language === 'json') parse(where, block.text)
+    if (block.file !== undefined || FILES.includes(block.language)) continue
     await run(where, [...RUNNERS[block.language], file])
     numRun++
   }
-  if (typed.length > 0) await run(`${name}: types`, ['tsc', ...TSC, ...TSC_SOURCE, ...typed])
+  if (typed.length > 0) await run(`${name}: types`, ['tsc'])
   return numRun
 }
 
-function check(where: string, { language, file, notRun }: Block): void {
+function check(where: string, { language, notRun }: Block): void {
   const known = [...Object.keys(RUNNERS), ...FILES, ...SHOWN]
   if (!known.includes(language)) throw new Error(`${where}: expected a block of ${known.filter(Boolean).join(', ')}, got ${language}`)
   if (notRun === '') throw new Error(`${where}: expected a reason why the block is not run`)
   if (FILES.includes(language) && file === undefined && notRun === undefined)
     throw new Error(`${where}: expected a file name in its first line`)
+}
+
+function parse(where: string, text: string): void {
+  try {
+    JSON.parse(text)
+  } catch (error) {
+    throw new Error(`${where}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 test.each(DOCUMENTS)('%s', { timeout: 600_000 }, async (document) => {
@@ -95,7 +102,7 @@ test.each([
   ['Python that raises', fence('python', 'raise ValueError("planted")'), /ValueError: planted/],
   ['a block that is left out without a reason', `<!-- not run: -->\n${fence('sh', 'true')}`, /x\.md:2: expected a reason/],
   ['an unknown language', fence('cobol', 'STOP RUN.'), /expected a block of .*, got cobol/],
-  ['a file without a name', fence('json', '{}'), /expected a file name/],
+  ['JSON that is none', fence('json', '{'), /x\.md:1: .*JSON/],
 ])('control: %s is found', { timeout: 60_000 }, async (_, markdown, expected) => {
   await expect(runDocument('x.md', markdown)).rejects.toThrow(expected)
 })
