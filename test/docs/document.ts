@@ -54,6 +54,7 @@ export const SHORTER: readonly (readonly [long: RegExp, short: string])[] = [
   [/(--batch-sizes )\d{3,}(?:,\d+)*/g, '$18,16'],
   [/(--num-images )\d{2,}/g, '$14'],
   [/(--seeds )\d+/g, '$12'],
+  [/(immiscible evaluate \S+)/g, '$1 --num-images 4 --num-inference-steps 2'],
 ]
 
 export function shorten(text: string): string {
@@ -70,7 +71,8 @@ export function makeProject(folder: string): NodeJS.ProcessEnv {
     mkdirSync(dirname(join(folder, file)), { recursive: true })
     symlinkSync(target, join(folder, file))
   }
-  write('package.json', JSON.stringify({ type: 'module' }))
+  // What is installed already.
+  write('package.json', JSON.stringify({ type: 'module', scripts: { setup: 'true' } }))
   const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, { default?: string }> }
   const fromSource = Object.entries(exports).flatMap(([name, { default: built }]) =>
     built === undefined ? [] : [[name, built.replace('./dist/', './').replace(/\.js$/, '.ts')]],
@@ -107,6 +109,7 @@ const TSCONFIG = {
     noEmit: true,
     declaration: false,
     noUnusedLocals: false,
+    noUnusedParameters: false,
     rootDir: '/',
     typeRoots: [join(ROOT, 'node_modules', '@types')],
     // The sources name WebAssembly; in the project its types come by way of the tests' packages.

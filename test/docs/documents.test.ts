@@ -21,7 +21,7 @@ const DOCUMENTS = [
 const RUNNERS: Readonly<Record<string, readonly string[]>> = {
   sh: ['bash', '-e', '-u', '-o', 'pipefail'],
   ts: ['node'],
-  python: ['python'],
+  python: ['env', `PYTHONPATH=${join(ROOT, 'py')}`, 'python'],
 }
 /** Blocks that are never programs; and those that are shown, as a tree or an output is. */
 const FILES = ['json', 'yaml']
@@ -66,8 +66,6 @@ function check(where: string, { language, notRun }: Block): void {
   const known = [...Object.keys(RUNNERS), ...FILES, ...SHOWN]
   if (!known.includes(language)) throw new Error(`${where}: expected a block of ${known.filter(Boolean).join(', ')}, got ${language}`)
   if (notRun === '') throw new Error(`${where}: expected a reason why the block is not run`)
-  if (FILES.includes(language) && file === undefined && notRun === undefined)
-    throw new Error(`${where}: expected a file name in its first line`)
 }
 
 function parse(where: string, text: string): void {
