@@ -1,8 +1,8 @@
 /** A newcomer's path, by README's first hour alone: clone, train, look at a picture, change the strategy, bring an own one, compare. */
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { readBlocks, ROOT, shorten } from '../docs/document.ts'
@@ -14,12 +14,13 @@ const commands = blocks
   .filter(({ language }) => language === 'sh')
   .flatMap(({ text }) => text.split('\n').map((line) => line.replace(/\s+#.*$/, '')))
 
+/** What work leaves beside the sources. */
+const MADE = ['.git', 'dist', 'node_modules', 'runs']
+
 /** What a clone of this state would hold, after npm has installed the packages. */
 function cloneTree(): string {
   const clone = join(temporaryFolder(), 'immiscible')
-  const list = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT, encoding: 'utf8' })
-  const files = list.split('\0').filter((file) => file !== '' && file !== 'node_modules' && existsSync(join(ROOT, file)))
-  for (const file of files) cpSync(join(ROOT, file), join(clone, file))
+  cpSync(ROOT, clone, { recursive: true, filter: (source) => !MADE.includes(relative(ROOT, source)) })
   const modules = join(clone, 'node_modules')
   for (const folder of ['.', '.bin']) {
     mkdirSync(join(modules, folder))
