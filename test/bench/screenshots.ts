@@ -32,7 +32,7 @@ try {
       : [await train(join(folder, 'quantized'), 'quantized'), await train(join(folder, 'independent'), 'independent')]
   await using dashboard = await serveDashboard(runs, { port: 0 })
   const browser = await chromium.launch({
-    executablePath: process.env['IMMISCIBLE_CHROMIUM'] ?? '/usr/bin/chromium',
+    executablePath: process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-background-networking'],
   })
   for (const { name, colorScheme, at } of [

@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { expect, onTestFinished } from 'vitest'
 
-const PLACES = [process.env['IMMISCIBLE_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const PLACES = [process.env['CHROMIUM_PATH'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
 export const CHROMIUM = PLACES.find((place) => place !== undefined && existsSync(place))
 
 /** For the title of what is skipped. */
-export const NO_CHROMIUM = CHROMIUM ? '' : ' (skipped: no Chromium; install the package chromium, or name one in IMMISCIBLE_CHROMIUM)'
+export const NO_CHROMIUM = CHROMIUM ? '' : ' (skipped: no Chromium; install the package chromium, or name one in CHROMIUM_PATH)'
 
 let browser: Browser | undefined
 

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 300_000
 
 /** Says one line where it has something to do, and never fails. */
 export async function ensureBrowser(say: (line: string) => void): Promise<void> {
-  const isThere = process.env['IMMISCIBLE_CHROMIUM'] !== undefined || existsSync('/usr/bin/chromium') || !existsSync('/usr/bin/apt-get')
+  const isThere = process.env['CHROMIUM_PATH'] !== undefined || existsSync('/usr/bin/chromium') || !existsSync('/usr/bin/apt-get')
   if (isThere || process.getuid?.() !== 0) return
   say('installing Chromium for the tests of pages')
   for (const args of COMMANDS) {
