@@ -61,6 +61,9 @@ export const networkConfig = z.discriminatedUnion('kind', [unetNetwork, pretrain
 export type NetworkConfig = z.infer<typeof networkConfig>
 type Unet = z.infer<typeof unetNetwork>
 
+/** Where neither a preset nor another kind is named. */
+export const DEFAULT_NETWORK = 'tiny'
+
 /** diffusers' own defaults for what the presets do not say. */
 const UNET_DEFAULTS = {
   attnNormNumGroups: null,
@@ -161,7 +164,9 @@ export function expandNetwork(written: unknown): unknown {
   if (kind === 'pretrained' && 'initFrom' in given) return { ...given, kind, initFrom: absolutePath(given['initFrom']) }
   if (kind === 'module' && 'module' in given) return { ...given, kind, module: pythonModule(given['module']) }
   if (kind !== 'unet') return { ...given, kind }
-  const preset = given['preset'] ?? 'tiny'
-  const values = Object.hasOwn(NETWORK_PRESETS, preset as PropertyKey) ? NETWORK_PRESETS[preset as Unet['preset']] : NETWORK_PRESETS.tiny
+  const preset = given['preset'] ?? DEFAULT_NETWORK
+  const values = Object.hasOwn(NETWORK_PRESETS, preset as PropertyKey)
+    ? NETWORK_PRESETS[preset as Unet['preset']]
+    : NETWORK_PRESETS[DEFAULT_NETWORK]
   return { ...values, ...given, kind, preset }
 }

@@ -5,7 +5,7 @@ import { ASSIGNMENT_PRESETS, expandAssignment, type AssignmentInput } from './as
 import { checkCombinations, type ConfigProblem } from './combinations.ts'
 import { trainConfig, type TrainConfig } from './config.ts'
 import { listConfigFields } from './fields.ts'
-import { expandNetwork, type NetworkInput } from './network.ts'
+import { DEFAULT_NETWORK, expandNetwork, type NetworkInput } from './network.ts'
 import { expandObjective, type ObjectiveInput } from './objective.ts'
 import { didYouMean, suggest } from './suggest.ts'
 
@@ -19,6 +19,9 @@ export type TrainConfigInput = Omit<RawInput, 'dataset' | 'assignment' | 'networ
   network?: NetworkInput
   objective?: ObjectiveInput
 }
+
+/** What a section is where nobody says which; a data set has to be named. */
+export const DEFAULT_NAMES = { objective: 'ddim', assignment: 'quantized', network: DEFAULT_NETWORK } as const
 
 export type ResolveResult = { readonly config: TrainConfig } | { readonly problems: readonly ConfigProblem[] }
 
@@ -66,8 +69,8 @@ function fillIn(input: unknown): unknown {
   const { globalBatchSize, maxTrainSteps } = trainConfig.shape
   const poolSize = globalBatchSize.safeParse(input['globalBatchSize']).data ?? 1
   const numSteps = maxTrainSteps.safeParse(input['maxTrainSteps']).data ?? 1
-  const objective = expandObjective(input['objective'] ?? 'ddim', { maxTrainSteps: numSteps })
-  const objectiveKind = isRecord(objective) && typeof objective['kind'] === 'string' ? objective['kind'] : 'ddim'
+  const objective = expandObjective(input['objective'] ?? DEFAULT_NAMES.objective, { maxTrainSteps: numSteps })
+  const objectiveKind = isRecord(objective) && typeof objective['kind'] === 'string' ? objective['kind'] : DEFAULT_NAMES.objective
   const dataset = input['dataset']
   const optimizer = input['optimizer'] ?? {}
   const sampling = input['sampling'] ?? {}
@@ -75,7 +78,7 @@ function fillIn(input: unknown): unknown {
     ...input,
     dataset: typeof dataset === 'string' ? { kind: dataset } : dataset,
     objective,
-    assignment: expandAssignment(input['assignment'] ?? 'quantized', { poolSize, objectiveKind }),
+    assignment: expandAssignment(input['assignment'] ?? DEFAULT_NAMES.assignment, { poolSize, objectiveKind }),
     network: expandNetwork(input['network'] ?? {}),
     optimizer: isRecord(optimizer) && isFalling(optimizer['lrScheduler']) ? { lrDecaySteps: numSteps, ...optimizer } : optimizer,
     sampling: isRecord(sampling) && objectiveKind === 'consistency' ? { numInferenceSteps: 1, ...sampling } : sampling,

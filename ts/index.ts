@@ -6,9 +6,10 @@ export { defineConfig, type ConfigFile, type RunConfig } from './define-config.t
 export { loadConfig, type ConfigFlag, type LoadConfigOptions, type LoadedConfig } from './load-config.ts'
 export type { ConfigValue } from './config/provenance.ts'
 export { describeSource, type ConfigSource } from './config/source.ts'
+export { findConfigFile } from './config/file.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleOptions } from './inference.ts'
+export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'
 export {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { withDatasetFiles } from './dataset-files.ts'
 import { readRunFolder } from './report/run-folder.ts'
 import { findPipeline, hasOwnNetwork, toSettings, type Pipeline, type SamplingOptions } from './sampling.ts'
-import { runTool, type Tool } from './worker/tool.ts'
+import { runTool } from './worker/tool.ts'
 
 export interface SampleOptions extends SamplingOptions {
   /** Of a class-conditional model: cycled over the images. Default: every class in turn. */
@@ -12,13 +12,19 @@ export interface SampleOptions extends SamplingOptions {
   readonly onWarning?: (message: string, code: string) => void
 }
 
+export interface SampleFilesOptions extends SampleOptions {
+  /** A PNG for the grid of the same images. Default: none. */
+  readonly grid?: string
+}
+
 /**
  * Draws a grid of images.
  * @param folder a run folder, or a pipeline folder wherever it is: one of ours knows how its run sampled.
  * @returns the path of the PNG.
  */
 export async function sampleRun(folder: string, output: string, options: SampleOptions = {}): Promise<string> {
-  return (await draw<{ path: string }>('sample', folder, output, options)).path
+  await draw(folder, { grid: output }, options)
+  return resolve(output)
 }
 
 /**
@@ -26,16 +32,21 @@ export async function sampleRun(folder: string, output: string, options: SampleO
  * @param output an empty folder, or one to make.
  * @returns the paths, in the order of the grid.
  */
-export async function sampleFiles(folder: string, output: string, options: SampleOptions = {}): Promise<string[]> {
-  return (await draw<{ files: string[] }>('sample-files', folder, output, options)).files
+export async function sampleFiles(folder: string, output: string, { grid, ...options }: SampleFilesOptions = {}): Promise<string[]> {
+  return draw(folder, { files: output, ...(grid !== undefined && { grid }) }, options)
 }
 
-async function draw<T>(tool: Tool, folder: string, output: string, options: SampleOptions): Promise<T> {
-  const input = { ...toRequest(findPipeline(folder), options), classLabels: options.classLabels ?? null, output: resolve(output) }
-  const answer = (await runTool(tool, input, options.onSetup ?? ignore)) as T & { warnings: { code: string; message: string }[] }
+/** Answers the paths of the single files. */
+async function draw(folder: string, { grid, files }: { grid?: string; files?: string }, options: SampleOptions): Promise<string[]> {
+  const outputs = { grid: grid === undefined ? null : resolve(grid), files: files === undefined ? null : resolve(files) }
+  const input = { ...toRequest(findPipeline(folder), options), classLabels: options.classLabels ?? null, ...outputs }
+  const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
+    files: string[]
+    warnings: { code: string; message: string }[]
+  }
   const { onWarning = (message, code) => process.emitWarning(message, { code }) } = options
   for (const { code, message } of answer.warnings) onWarning(message, code)
-  return answer
+  return answer.files
 }
 
 /** What both tools are asked: null is as the record in the pipeline folder has it. */

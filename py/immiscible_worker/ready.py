@@ -15,7 +15,7 @@ from .errors import UsageError
 from .images import read_images, read_real
 from .metric import judge_pixels
 from .pixels import to_pixels
-from .sampler import write_files, write_grid
+from .sampler import refuse_full, write_files, write_grid
 from .sampling import sampler_of
 from .trained import Drawn, Trained, draw_images, open_trained
 
@@ -57,8 +57,8 @@ def sample_to_files(pipeline_id: int, output: str, **asked: Any) -> dict[str, An
     """A grid where `output` ends with .png; else a folder of one PNG for each image, which must not hold any."""
     path = Path(output)
     is_grid = path.suffix.lower() == ".png"
-    if not is_grid and path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"{output}: expected a folder that is empty or not there, since its images are taken together")
+    if not is_grid:
+        refuse_full(path)
     drawn = _draw(pipeline_id, **asked)
     pixels = to_pixels(drawn.images)
     if is_grid:

@@ -95,6 +95,12 @@ def write_grid(pixels: torch.Tensor, path: Path) -> None:
     replace_durably(path, buffer.getvalue())
 
 
+def refuse_full(folder: Path) -> None:
+    """Raises UsageError where a folder for images holds something: they would be taken together."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"output: expected an empty or new folder, got {folder}")
+
+
 def write_files(pixels: torch.Tensor, folder: Path) -> list[Path]:
     """A PNG for each image, as large as it is: 000000.png and on. pixels: uint8 [B, C, H, W]."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,10 +37,11 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class SampleRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """classLabels: cycled over the images; null: every class in turn. output: a PNG, or a folder for them."""
+    """classLabels: cycled over the images; null: every class in turn. grid: a PNG; files: a folder of one for each."""
 
     class_labels: list[int] | None
-    output: str
+    grid: str | None
+    files: str | None
 
 
 class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -53,7 +54,7 @@ class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename=
 
 
 def run_tool(arguments: list[str]) -> int:
-    """`sample`, `sample-files` or `evaluate`; returns the exit code."""
+    """`sample` or `evaluate`; returns the exit code."""
     try:
         if len(arguments) != 1 or arguments[0] not in _TOOLS:
             raise UsageError(f"expected one of {', '.join(_TOOLS)}, got {' '.join(arguments)!r}")
@@ -74,35 +75,22 @@ def run_tool(arguments: list[str]) -> int:
 
 
 def _sample(request: SampleRequest) -> dict[str, Any]:
-    from .sampler import write_grid
-
-    pixels, warnings = _draw(request)
-    write_grid(pixels, Path(request.output))
-    return {"path": request.output, "warnings": warnings}
-
-
-def _sample_files(request: SampleRequest) -> dict[str, Any]:
-    from .sampler import write_files
-
-    folder = Path(request.output)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"output: expected an empty or new folder, got {folder}")
-    pixels, warnings = _draw(request)
-    paths = write_files(pixels, folder)
-    return {"path": request.output, "files": [str(path) for path in paths], "warnings": warnings}
-
-
-def _draw(request: SampleRequest) -> tuple[Any, list[dict[str, str]]]:
-    """Pixels uint8 [B, C, H, W], and what to warn of."""
     from .notice import SAMPLER_COUPLED
     from .pixels import to_pixels
+    from .sampler import refuse_full, write_files, write_grid
     from .trained import draw_images, open_trained
 
+    if request.files is not None:
+        refuse_full(Path(request.files))
     trained = open_trained(request.pipeline, request.trust_remote_code)
     drawn = draw_images(trained, _given(request), request.num_images, request.seed, request.class_labels)
     if drawn.notice:
         sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {drawn.notice}\n")
-    return to_pixels(drawn.images), drawn.warnings
+    pixels = to_pixels(drawn.images)
+    if request.grid is not None:
+        write_grid(pixels, Path(request.grid))
+    files = [] if request.files is None else write_files(pixels, Path(request.files))
+    return {"files": [str(path) for path in files], "warnings": drawn.warnings}
 
 
 def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
@@ -145,6 +133,5 @@ def _given(request: _Request) -> dict[str, Any]:
 
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "sample": (SampleRequest, _sample),
-    "sample-files": (SampleRequest, _sample_files),
     "evaluate": (EvaluateRequest, _evaluate),
 }

@@ -1,6 +1,6 @@
 /** `immiscible runs` over real runs: one that finished, one that was stopped, one that goes on, one that was killed, one that failed. */
 import { spawn } from 'node:child_process'
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -56,7 +56,7 @@ test(
       ['baseline', 'finished'],
       [join('deep', 'stopped'), 'stopped'],
       ['failed', 'failed'],
-      ['killed', 'crashed'],
+      ['killed', 'interrupted'],
     ])
     const [baseline, half] = listed
     const events = eventsOf(readEvents(join(runs, 'deep', 'stopped')), 'step')
@@ -96,7 +96,7 @@ test(
     expect(JSON.parse(immiscible(root, ['runs', '--json']).stdout)).toEqual(JSON.parse(JSON.stringify(await listRuns(runs))))
     const compared = immiscible(root, ['runs', 'compare', 'runs/baseline', 'runs/killed'])
     expect(compared.stdout).toMatch(/^ +baseline +killed\nassignment\.kind +"independent" +"quantized"\n/)
-    expect(compared.stdout).toMatch(/^validation loss +\d\.\d{4} +(-|\d\.\d{4})\n/m)
+    expect(compared.stdout).toMatch(/^held-out loss +\d\.\d{4} +(-|\d\.\d{4})\n/m)
     expect(JSON.parse(immiscible(root, ['runs', 'compare', 'runs/baseline', 'runs/killed', '--json']).stdout)).toHaveProperty('differences')
 
     for (const args of [
@@ -122,7 +122,8 @@ test(
       grid,
       '--json',
     ])
-    const { files } = JSON.parse(drawn.stdout) as { files: string[] }
+    const { files, grid: said } = JSON.parse(drawn.stdout) as { files: string[]; grid: string }
+    expect([said, existsSync(grid)]).toEqual([grid, true])
     expect(files.map((path) => path.slice(-10))).toEqual(['000000.png', '000001.png', '000002.png'])
     expect(new Set(files.map((path) => readFileSync(path).toString('hex'))).size).toBe(3)
     for (const path of files) expect(readFileSync(path).readUInt32BE(16), 'as wide as the images of the data set').toBe(8)

@@ -87,7 +87,7 @@ class Tool:
         options = ("numInferenceSteps", "eta", "timestepSpacing", "useClippedModelOutput", "solver", "guidanceScale")
         request = {**dict.fromkeys((*options, "classLabels")), "pipeline": str(pipeline), "numImages": 2, "seed": 0}
         request["trustRemoteCode"] = False
-        text = json.dumps({**request, "output": str(pipeline.parent / "grid.png"), **asked})
+        text = json.dumps({**request, "grid": str(pipeline.parent / "grid.png"), "files": None, **asked})
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         code = run_tool(["sample"])
         said = self.capsys.readouterr()

@@ -120,14 +120,17 @@ ASKED: dict[str, Any] = {
 }
 
 
-def test_the_sample_tool_writes_a_grid_and_says_where(tmp_path: Path, trainer: Trainer) -> None:
+def test_the_sample_tool_writes_a_grid_and_single_files_of_the_same_images(tmp_path: Path, trainer: Trainer) -> None:
     write_pipeline(trainer, tmp_path / "pipeline")
-    output = str(tmp_path / "grid.png")
-    done = run_tool("sample", {**ASKED, "pipeline": str(tmp_path / "pipeline"), "output": output})
+    grid, folder = tmp_path / "grid.png", tmp_path / "single"
+    pipeline = str(tmp_path / "pipeline")
+    done = run_tool("sample", {**ASKED, "pipeline": pipeline, "grid": str(grid), "files": str(folder)})
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"path": output, "warnings": []}
+    files = [str(folder / f"00000{index}.png") for index in range(4)]
+    assert json.loads(done.stdout) == {"files": files, "warnings": []}
     assert done.stdout.count("\n") == 1
-    assert Path(output).stat().st_size > 0
+    assert grid.stat().st_size > 0
+    assert [str(path) for path in sorted(folder.iterdir())] == files
 
 
 def test_agreement_counts_the_likeliest_class_with_none_among_them() -> None:
@@ -195,7 +198,7 @@ def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer
     [
         ("sample", {"pipeline": "x"}, "missing required field `trustRemoteCode`"),
         ("evaluate", [], "expected a EvaluateRequest as JSON"),
-        ("draw", {}, "expected one of sample, sample-files, evaluate, got 'draw'"),
+        ("draw", {}, "expected one of sample, evaluate, got 'draw'"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_64(name: str, request_: object, message: str) -> None:

@@ -1,11 +1,10 @@
 /** `immiscible init`: three questions, and a config to start from. */
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
-import { ImmiscibleError, listConfigFields, STRATEGIES } from '../index.ts'
+import { findConfigFile, ImmiscibleError, listConfigFields, STRATEGIES } from '../index.ts'
 
 const FILE = 'immiscible.config.ts'
-const CONFIG_FILES = ['ts', 'mts', 'js', 'mjs', 'json', 'yaml', 'yml'].map((ending) => `immiscible.config.${ending}`)
 
 interface Question {
   readonly name: 'dataset' | 'objective' | 'assignment'
@@ -24,7 +23,7 @@ export function addInit(program: Command, print: (text: string) => void, log: (t
   command
     .option('--yes', 'ask nothing: the first answer to each question')
     .action(async ({ yes = false, ...given }: { yes?: boolean } & Answers) => {
-      const existing = CONFIG_FILES.find((name) => existsSync(name))
+      const existing = findConfigFile('.')
       if (existing !== undefined) refuse('init', `expected a folder without a config file, got one with ${existing}`)
       writeFileSync(FILE, toText(await answer(questions, given, yes, log)), { flag: 'wx' })
       print(FILE)

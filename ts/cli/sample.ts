@@ -1,4 +1,5 @@
 /** `immiscible sample` and `immiscible evaluate`: parse, call, print. */
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { evaluateRun, sampleFiles, sampleRun, type SampleOptions } from '../index.ts'
 import { integer, integers, number } from './parse.ts'
@@ -23,16 +24,12 @@ export function addSample(program: Command, print: (text: string) => void, log: 
     .option('--files <folder>', 'an empty or new folder, for a PNG of each image')
     .option('--json', 'the paths, for programs')
     .action(async (runFolder: string, { output, files, json, labels, ...flags }: SampleFlags) => {
-      const warned = new Set<string>()
-      const onWarning = (message: string, code: string): void => {
-        if (!warned.has(code)) log(`warning ${code}: ${message}`)
-        warned.add(code)
-      }
+      const onWarning = (message: string, code: string): void => log(`warning ${code}: ${message}`)
       const options: SampleOptions = { ...flags, ...(labels && { classLabels: labels }), onWarning, onSetup: log }
-      const images = files === undefined ? [] : await sampleFiles(runFolder, files, options)
-      const grid = files === undefined || output !== undefined ? await sampleRun(runFolder, output ?? 'samples.png', options) : undefined
-      if (json) print(JSON.stringify({ grid: grid ?? null, files: images }, null, 2))
-      else print([...(grid === undefined ? [] : [grid]), ...images].join('\n'))
+      const grid = output === undefined && files !== undefined ? [] : [resolve(output ?? 'samples.png')]
+      const images = files === undefined ? [] : await sampleFiles(runFolder, files, { ...options, ...(grid[0] && { grid: grid[0] }) })
+      if (files === undefined) await sampleRun(runFolder, grid[0], options)
+      print(json ? JSON.stringify({ grid: grid[0] ?? null, files: images }, null, 2) : [...grid, ...images].join('\n'))
     })
 }
 

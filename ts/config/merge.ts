@@ -1,5 +1,5 @@
 /** Layers of a config, lowest first, as one input that still knows which layer each value came from. */
-import { KIND_SECTIONS, listConfigFields } from '../../protocol/index.ts'
+import { DEFAULT_NAMES, KIND_SECTIONS, listConfigFields } from '../../protocol/index.ts'
 import { ConfigError } from '../errors.ts'
 import type { ConfigSource } from './source.ts'
 
@@ -17,8 +17,8 @@ export interface Merged {
   readonly sources: ReadonlyMap<string, ConfigSource>
 }
 
-/** What a section is where nobody says which kind; a data set has to be named. */
-const DEFAULT_NAMES: Readonly<Record<string, string>> = { objective: 'ddim', assignment: 'quantized', network: 'tiny' }
+/** By a path that may be any. */
+const defaultNames: Readonly<Record<string, string>> = DEFAULT_NAMES
 
 /**
  * A later layer wins, field by field. A name alone is the short form of a section, and another name brings its own fields: those that a lower layer gave to
@@ -66,7 +66,7 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
   for (const layer of layers) put(input, '', layer.input, layer.sourceOf)
   for (const section of ['objective', 'assignment']) {
     const value = input[section]
-    if (isSection(value) && nameOf(section, value) === undefined) input[section] = { kind: DEFAULT_NAMES[section], ...value }
+    if (isSection(value) && nameOf(section, value) === undefined) input[section] = { kind: defaultNames[section], ...value }
   }
   return { input, sources }
 }
@@ -112,7 +112,7 @@ function isKindSection(path: string): boolean {
 function isAnother(path: string, below: Section, above: Section): boolean {
   if (!isKindSection(path)) return false
   const name = nameOf(path, above)
-  return name !== undefined && name !== (nameOf(path, below) ?? DEFAULT_NAMES[path])
+  return name !== undefined && name !== (nameOf(path, below) ?? defaultNames[path])
 }
 
 /** What tells a section from another of its kind; undefined where it does not say. */
@@ -121,7 +121,7 @@ function nameOf(path: string, section: Section): string | undefined {
   if (path === 'network') {
     if (kind === 'pretrained' || initFrom !== undefined) return 'pretrained'
     if (kind === 'module' || module !== undefined) return 'module'
-    return typeof preset === 'string' ? preset : kind === 'unet' ? DEFAULT_NAMES[path] : undefined
+    return typeof preset === 'string' ? preset : kind === 'unet' ? defaultNames[path] : undefined
   }
   if (kind === undefined) return path === 'objective' && module !== undefined ? 'module' : undefined
   return kind instanceof URL ? kind.href : typeof kind === 'string' ? kind : JSON.stringify(kind)

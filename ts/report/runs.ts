@@ -3,17 +3,17 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { listConfigFields, type RunEvent, type RunEventOf, type TrainConfig } from '../../protocol/index.ts'
 import { ImmiscibleError } from '../errors.ts'
-import { findOwner } from '../lock.ts'
 import { readRunEvents } from './events.ts'
-import { readRunFolder } from './run-folder.ts'
+import { findRunOwner, readRunFolder } from './run-folder.ts'
 
-const LOSS_WINDOW = 100
+/** Steps at the end that figures are means of, as in a report. */
+const NUM_LAST = 100
 const MAX_DEPTH = 3
 
-/** `crashed`: nobody has the run, and it never said how it ended. */
-export type RunState = 'running' | 'finished' | 'stopped' | 'failed' | 'crashed'
+/** `interrupted`: nobody has the run, and it never said how it ended. */
+export type RunState = 'running' | 'finished' | 'stopped' | 'failed' | 'interrupted'
 
-/** A run and the figures of all its steps; null where nothing of the kind was recorded. */
+/** A run and its figures, those of steps as means over the last hundred; null where nothing of the kind was recorded. */
 export interface RunSummary {
   /** Path below the folder that was listed. */
   readonly name: string
@@ -22,14 +22,13 @@ export interface RunSummary {
   /** Optimiser updates applied. */
   readonly step: number
   readonly maxTrainSteps: number
-  /** Mean of the last hundred steps. */
   readonly loss: number | null
   /** The last ones measured on the held-out images, by the network and by its EMA weights. */
   readonly validationLoss: number | null
   readonly validationEmaLoss: number | null
-  /** Mean projection of the noise on the direction of its image, in standard deviations, over all steps. */
+  /** Mean projection of the noise on the direction of its image, in standard deviations. */
   readonly gain: number | null
-  /** Of a step, over all steps: milliseconds that the worker waited for a batch, and those of the step with it. */
+  /** Milliseconds of a step that the worker waited for a batch, and those of the step with it. */
   readonly waitMs: number | null
   readonly msPerStep: number | null
   readonly dataset: string
@@ -106,15 +105,15 @@ async function summarize(runFolder: string, name: string): Promise<RunSummary> {
   return {
     name,
     runFolder: path,
-    state: findOwner(join(path, 'lock')) ? 'running' : (figures.outcome ?? 'crashed'),
+    state: findRunOwner(path) ? 'running' : (figures.outcome ?? 'interrupted'),
     step: figures.step,
     maxTrainSteps: config.maxTrainSteps,
-    loss: mean(figures.losses),
+    loss: mean(figures.last.flatMap(({ loss }) => loss ?? [])),
     validationLoss: figures.validation?.loss ?? null,
     validationEmaLoss: figures.validation?.emaLoss ?? null,
-    gain: figures.numSteps > 0 ? figures.gain / figures.numSteps : null,
-    waitMs: figures.numSteps > 0 ? figures.waitMs / figures.numSteps : null,
-    msPerStep: figures.numSteps > 0 ? (figures.waitMs + figures.trainMs) / figures.numSteps : null,
+    gain: mean(figures.last.map(({ assignment }) => assignment.gain)),
+    waitMs: mean(figures.last.map(({ timeline }) => timeline.waitMs)),
+    msPerStep: mean(figures.last.map(({ timeline }) => timeline.waitMs + timeline.trainMs)),
     dataset: config.dataset.kind,
     objective: config.objective.kind,
     strategy: strategyName(config),
@@ -126,27 +125,13 @@ async function summarize(runFolder: string, name: string): Promise<RunSummary> {
 interface Figures {
   outcome: RunEventOf<'end'>['outcome'] | undefined
   step: number
-  losses: number[]
+  readonly last: RunEventOf<'step'>[]
   validation: RunEventOf<'validation'> | undefined
-  numSteps: number
-  gain: number
-  waitMs: number
-  trainMs: number
   runMs: number
 }
 
 async function readFigures(runFolder: string): Promise<Figures> {
-  const figures: Figures = {
-    outcome: undefined,
-    step: 0,
-    losses: [],
-    validation: undefined,
-    numSteps: 0,
-    gain: 0,
-    waitMs: 0,
-    trainMs: 0,
-    runMs: 0,
-  }
+  const figures: Figures = { outcome: undefined, step: 0, last: [], validation: undefined, runMs: 0 }
   let last: RunEvent | undefined
   for await (const event of readRunEvents(runFolder)) {
     // Each start of a run begins with the event of that name: what was before it is no time of the run's.
@@ -167,12 +152,8 @@ function count(figures: Figures, event: RunEvent): void {
       return
     case 'step':
       figures.step = event.step + 1
-      if (event.loss !== null) figures.losses.push(event.loss)
-      if (figures.losses.length > LOSS_WINDOW) figures.losses.shift()
-      figures.numSteps++
-      figures.gain += event.assignment.gain
-      figures.waitMs += event.timeline.waitMs
-      figures.trainMs += event.timeline.trainMs
+      figures.last.push(event)
+      if (figures.last.length > NUM_LAST) figures.last.shift()
       return
     case 'validation':
       figures.validation = event

@@ -238,7 +238,7 @@ function watchPeers(socket: PeerRouter, onRefused: (reason: Refusal, who: string
 
   return {
     accepted: () => void balance--,
-    /** After the socket. Its last event ends the observer; once in a thousand times that never comes, and an observer that waits keeps the process. */
+    /** After the socket. Its last event ends the observer; now and then that never comes, and an observer that waits keeps the process. */
     async close() {
       clearInterval(timer)
       const given = new AbortController()

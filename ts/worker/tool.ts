@@ -3,7 +3,7 @@ import { WorkerError } from '../errors.ts'
 import { run } from '../process.ts'
 import { ensureEnvironment, workerEnv } from './environment.ts'
 
-export type Tool = 'sample' | 'sample-files' | 'evaluate'
+export type Tool = 'sample' | 'evaluate'
 
 /** @throws WorkerError with Python's last line as the message and its whole output as the traceback. */
 export async function runTool(tool: Tool, input: object, onSetup: (line: string) => void): Promise<unknown> {
