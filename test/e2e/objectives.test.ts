@@ -74,24 +74,19 @@ test.each(Object.entries(CASES))(
 )
 
 test(
-  'npm run objectives: at least 60 % of the samples are digits, sampled as the runs sample (ddim: demo.test.ts)',
+  // ddim: demo.test.ts. consistency takes eight minutes: the command alone, which has the same threshold.
+  'npm run objectives -- flow: at least 60 % of the samples are digits, by either solver',
   { timeout: 2400 * SECONDS },
   async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [RECIPE, 'consistency', 'flow'], {
+    const { stdout } = await promisify(execFile)(process.execPath, [RECIPE, 'flow'], {
       cwd: temporaryFolder(),
       maxBuffer: 2 ** 24,
     })
-    const rows = [...stdout.matchAll(/^\| (consistency|flow) \| ([^|]+) \| ([\d.]+) % \| ([\d.]+) % \|/gm)]
-    expect(rows.map(([, objective, sampler]) => `${objective}: ${sampler}`)).toEqual([
-      'consistency: 1 step',
-      'consistency: 2 steps',
-      'flow: Euler, 20 steps',
-      'flow: dopri5',
-    ])
-    for (const [, , sampler, trained, untrained] of rows) {
-      // In two steps a consistency model meets noise that is independent of the image, which it was not trained on (docs/objectives.md): told, not asked for.
-      if (sampler !== '2 steps') expect(Number(trained)).toBeGreaterThanOrEqual(60)
-      expect(Number(untrained)).toBeLessThan(Math.min(60, Number(trained)))
+    const rows = [...stdout.matchAll(/^\| flow \| ([^|]+) \| ([\d.]+) % \| ([\d.]+) % \|/gm)]
+    expect(rows.map(([, sampler]) => sampler)).toEqual(['Euler, 20 steps', 'dopri5'])
+    for (const [, , trained, untrained] of rows) {
+      expect(Number(trained)).toBeGreaterThanOrEqual(60)
+      expect(Number(untrained)).toBeLessThan(60)
     }
   },
 )

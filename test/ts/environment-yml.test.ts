@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { trackingConfig } from '../../protocol/index.ts'
 import { packageFolder, readWorkerRequirements, type Requirement } from '../../ts/worker/requirements.ts'
 
 const yaml = readFileSync(join(packageFolder(), 'environment.yml'), 'utf8')
@@ -29,6 +30,11 @@ test('its pip section pins exactly what pyproject does for its Python', () => {
   const pins = base.filter((requirement) => holdsFor(minor, requirement)).map(({ name, version }) => `${name}==${version}`)
   expect(pins.length).toBeGreaterThan(5)
   expect(pip.toSorted()).toEqual(pins.toSorted())
+})
+
+test("the trackers of a run that names none come with the worker: a first run installs nothing more, and a Python of the user's own need not", () => {
+  const names = readWorkerRequirements().base.map(({ name }) => name)
+  expect(names).toEqual(expect.arrayContaining(trackingConfig.parse({}).reportTo))
 })
 
 test('torch comes from PyPI, where the Linux wheels hold CUDA; conda brings Python and pip', () => {

@@ -1,14 +1,26 @@
-/** `npm run objectives [-- ddim consistency flow --assignment NAME]`: one small model per objective on the embedded digits, and how many of its samples are digits. */
+/**
+ * `npm run objectives [-- ddim consistency flow --assignment NAME]`: one small model per objective on the embedded digits, and how many of its samples
+ * are digits. Ends with 1 where they are fewer than a threshold.
+ */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { evaluateRun, trainImmiscible, type TrainInput } from '../index.ts'
 
 const NUM_JUDGED = 512
+/** Share of samples that have to be digits. */
+const THRESHOLD = 0.6
+
+interface Sampler {
+  readonly name: string
+  readonly numInferenceSteps?: number
+  readonly solver?: 'euler' | 'dopri5'
+  /** Its share is told, and may be below the threshold. */
+  readonly isOnlyTold?: true
+}
 
 interface Recipe {
   readonly input: Pick<TrainInput, 'objective' | 'optimizer' | 'ema' | 'globalBatchSize' | 'maxTrainSteps'>
-  /** Each is judged: what it is called, and how it is sampled. */
-  readonly samplers: readonly { readonly name: string; readonly numInferenceSteps?: number; readonly solver?: 'euler' | 'dopri5' }[]
+  readonly samplers: readonly Sampler[]
 }
 
 const SMALL = { optimizer: { learningRate: 0.004 }, ema: { decay: 0.998 }, globalBatchSize: 64, maxTrainSteps: 2000 } as const
@@ -29,7 +41,8 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
     },
     samplers: [
       { name: '1 step', numInferenceSteps: 1 },
-      { name: '2 steps', numInferenceSteps: 2 },
+      // A coupled model meets noise here that is independent of the image, which it was not trained on (docs/objectives.md).
+      { name: '2 steps', numInferenceSteps: 2, isOnlyTold: true },
     ],
   },
   flow: {
@@ -70,8 +83,12 @@ async function trainOne(name: string, assignment: string, outputDir: string): Pr
   if (outcome !== 'finished') throw new Error(`${name}: stopped at step ${step}`)
   const minutes = ((performance.now() - started) / 60_000).toFixed(1)
   const rows: string[] = []
-  for (const { name: sampler, ...options } of samplers) {
+  for (const { name: sampler, isOnlyTold = false, ...options } of samplers) {
     const { confidentShare, untrainedShare } = await evaluateRun(runFolder, { numImages: NUM_JUDGED, ...options, onSetup: log })
+    if (!isOnlyTold && confidentShare < THRESHOLD) {
+      log(`${name}, ${sampler}: expected at least ${percent(THRESHOLD)} digits, got ${percent(confidentShare)}`)
+      process.exitCode = 1
+    }
     rows.push(`| ${name} | ${sampler} | ${percent(confidentShare)} | ${percent(untrainedShare)} | ${step} | ${minutes} |`)
   }
   return rows
