@@ -115,7 +115,7 @@ describe('on a finished run', () => {
     expect(paths).toEqual([0, 1, 2, 3].map((at) => join(out, 'single', `00000${at}.png`)))
     const read = (await python.call('immiscible_worker.images:read_images', [join(out, 'single')])) as typeof images
     expect(read).toEqual(images)
-    await expect(pipeline.sampleToFiles(join(out, 'single'), options)).rejects.toThrow(/expected a folder that is empty/)
+    await expect(pipeline.sampleToFiles(join(out, 'single'), options)).rejects.toThrow(/expected an empty or new folder/)
 
     const [grid] = await pipeline.sampleToFiles(join(out, 'grid.png'), options)
     expect(readFileSync(grid)).toEqual(readFileSync(await sampleRun(runFolder, join(out, 'same.png'), options)))
