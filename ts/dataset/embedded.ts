@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ImmiscibleError } from '../errors.ts'
-import type { Dataset } from './dataset.ts'
 
 export interface Sidecar {
   readonly name: string
@@ -27,29 +26,6 @@ export function readEmbedded(name: string, pixelFile: string, folder = new URL('
     sidecar,
     pixels: readVerified(new URL(pixelFile, folder), sidecar),
     labels: Int32Array.from(readVerified(new URL(`${name}.labels.bin`, folder), sidecar)),
-  }
-}
-
-/** A data set in memory. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
-export function datasetOf(name: string, shape: Sidecar['shape'], pixels: Uint8Array, labels: Int32Array, numClasses: number): Dataset {
-  const [numImages, ...imageShape] = shape
-  const imageBytes = imageShape.reduce((product, size) => product * size, 1)
-  for (const [what, length, expected] of [
-    ['pixels', pixels.length, numImages * imageBytes],
-    ['labels', labels.length, numImages],
-  ] as const) {
-    if (length !== expected) throw new ImmiscibleError('DATASET', `${name}: expected ${expected} ${what}, got ${length}`)
-  }
-  return {
-    name,
-    numImages,
-    imageShape,
-    labels,
-    numClasses,
-    sha256: createHash('sha256').update(shape.join('x')).update(pixels).update(labels).digest('hex'),
-    read(index, out, offset) {
-      out.set(pixels.subarray(index * imageBytes, (index + 1) * imageBytes), offset)
-    },
   }
 }
 

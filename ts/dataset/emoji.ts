@@ -1,7 +1,8 @@
 /** Emoji: 1,412 colour 32x32 images of seven classes on white, from Noto Emoji (Google). */
 import { inflateSync } from 'node:zlib'
 import type { Dataset } from './dataset.ts'
-import { datasetOf, readEmbedded } from './embedded.ts'
+import { readEmbedded } from './embedded.ts'
+import { datasetOf } from './stored.ts'
 
 const SIZE = 32
 const COLOURS = 256

@@ -1,15 +1,49 @@
 /** Data sets by name: add a file and a row. */
 import type { DatasetConfig } from '../../protocol/index.ts'
+import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
 import { loadEmoji } from './emoji.ts'
+import type { DatasetSource } from './source.ts'
 
-const LOADERS: { readonly [K in DatasetConfig['kind']]: (config: Extract<DatasetConfig, { kind: K }>) => Dataset } = {
+type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
+type Embedded = 'digits' | 'emoji'
+
+const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
   digits: () => loadDigits(),
   emoji: ({ resolution }) => loadEmoji(resolution),
 }
 
-export function loadDataset(config: DatasetConfig): Dataset {
-  const load = LOADERS[config.kind] as (config: DatasetConfig) => Dataset
-  return load(config)
+/** Those that are decoded, once, into the cache. */
+const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {}
+
+export interface OpenOptions extends BuildOptions {
+  /** A larger data set stays in its file. Default: no limit. */
+  readonly memoryBytes?: number
+}
+
+/** What is opened and decoded for a section; undefined for what comes with the package, or with the caller. Throws a DATASET error where its files are not there. */
+export function sourceOf(config: DatasetConfig): DatasetSource | undefined {
+  if (isEmbedded(config) || config.kind === 'custom') return undefined
+  const open = SOURCES[config.kind] as (config: DatasetConfig) => DatasetSource
+  return open(config)
+}
+
+/** The data set of a section, decoded if it is not in the cache yet. Throws a DATASET error that names the file. */
+export async function openDataset(config: DatasetConfig, options: OpenOptions = {}): Promise<Dataset> {
+  if (isEmbedded(config)) return (EMBEDDED[config.kind] as (config: DatasetConfig) => Dataset)(config)
+  const source = sourceOf(config)
+  const { folder, record } = source ? await cacheSource(source, options) : findOwn(config as Of<'custom'>)
+  return openCached(folder, record, options.memoryBytes ?? Infinity)
+}
+
+/** A data set of the caller's, in the cache from now on. */
+export async function openOwn(own: OwnDataset, options: OpenOptions = {}): Promise<Dataset> {
+  const { folder, record } = await cacheContent(ownSource(own), options)
+  return openCached(folder, record, options.memoryBytes ?? Infinity)
+}
+
+function isEmbedded(config: DatasetConfig): config is Of<Embedded> {
+  return Object.hasOwn(EMBEDDED, config.kind)
 }
