@@ -34,10 +34,10 @@ export function isOwnDataset(dataset: unknown): dataset is OwnDataset {
 }
 
 /** What is recorded of such an object. */
-export function sectionOfOwn(own: OwnDataset, sha256: string): Augmentation & { kind: 'custom'; name: string; sha256: string } {
+export function sectionOfOwn(own: OwnDataset): Augmentation & { kind: 'custom'; name: string } {
   const { name, horizontalFlip, imageScale, randomCropPadding, paddingMode, randomResizedCrop, resizeFilter } = own
   const options = { horizontalFlip, imageScale, randomCropPadding, paddingMode, randomResizedCrop, resizeFilter }
-  return { kind: 'custom', name, sha256, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
+  return { kind: 'custom', name, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
 }
 
 /** As any other source is decoded. */
@@ -71,7 +71,10 @@ async function* chunksOf({ name, imageShape, images }: OwnIterable): AsyncGenera
   for await (const { pixels, label } of images) {
     if (!(pixels instanceof Uint8Array) || pixels.length !== bytes) {
       const got = pixels instanceof Uint8Array ? `${pixels.length} bytes` : typeof pixels
-      throw new ImmiscibleError('DATASET', `${name}: image ${index}: expected a Uint8Array of ${bytes} (${imageShape.join(' x ')}), got ${got}`)
+      throw new ImmiscibleError(
+        'DATASET',
+        `${name}: image ${index}: expected a Uint8Array of ${bytes} (${imageShape.join(' x ')}), got ${got}`,
+      )
     }
     yield label === undefined ? { data: pixels } : { data: pixels, labels: [label] }
     index++
@@ -83,7 +86,10 @@ export function findOwn({ name, sha256 }: Extract<DatasetConfig, { kind: 'custom
   const folder = sha256 === null ? undefined : contentFolder(name, sha256)
   const record = folder === undefined ? undefined : readRecord(folder)
   if (!folder || !record || record.sha256 !== sha256) {
-    throw new ImmiscibleError('DATASET', `the data set '${name}' is not in the cache (${folder ?? 'no sha256'}): expected the object itself, as 'dataset'`)
+    throw new ImmiscibleError(
+      'DATASET',
+      `the data set '${name}' is not in the cache (${folder ?? 'no sha256'}): expected the object itself, as 'dataset'`,
+    )
   }
   return { folder, record }
 }

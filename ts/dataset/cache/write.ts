@@ -158,7 +158,14 @@ async function writeNumbers(path: string, numbers: Uint32Array | Int32Array): Pr
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
-function checkChunk(source: DatasetSource, { data, labels }: Chunk, size: number, seen: number, labelled: number, numClasses: number): void {
+function checkChunk(
+  source: DatasetSource,
+  { data, labels }: Chunk,
+  size: number,
+  seen: number,
+  labelled: number,
+  numClasses: number,
+): void {
   const refuse = (what: string): never => {
     throw new ImmiscibleError('DATASET', `${source.source}: images from ${seen} on: ${what}`)
   }
