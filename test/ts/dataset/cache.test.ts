@@ -81,7 +81,7 @@ test('a thread gets the memory itself, not a copy of it', async () => {
 })
 
 test('it is decoded once; another identity is decoded anew', async () => {
-  const onDecode = vi.fn()
+  const onDecode = vi.fn<() => void>()
   for (let time = 0; time < 3; time++) await cacheSource(sourceOf({ onDecode }))
   expect(onDecode).toHaveBeenCalledTimes(1)
   await cacheSource(sourceOf({ onDecode, version: 2 }))
@@ -90,8 +90,8 @@ test('it is decoded once; another identity is decoded anew', async () => {
 })
 
 test('two that ask at once: one decodes, the other waits for it', async () => {
-  const onDecode = vi.fn()
-  const onWait = vi.fn()
+  const onDecode = vi.fn<() => void>()
+  const onWait = vi.fn<(pid: number) => void>()
   async function* slowly(): AsyncGenerator<Chunk> {
     for (const chunk of imagesInTens()) {
       await new Promise((resolve) => setTimeout(resolve, 60))
