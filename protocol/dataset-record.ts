@@ -10,7 +10,9 @@ export const datasetRecord = z
     source: z.string().describe('where it was decoded from: a file, a folder, or who gave it'),
     licence: z.string().describe('of the data, as far as it is known'),
     numImages: z.int32().min(1),
-    imageShape: z.tuple([z.int32().min(1), z.int32().min(1), z.int32().min(1)]).describe('channels, height, width: the layout of each image'),
+    imageShape: z
+      .tuple([z.int32().min(1), z.int32().min(1), z.int32().min(1)])
+      .describe('channels, height, width: the layout of each image'),
     dtype: z.enum(['uint8', 'float32']).describe('uint8: pixels; float32: latents, as the network sees them'),
     hasStd: z.boolean().describe('of latents: each mean is followed by its standard deviation'),
     hasMirrored: z.boolean().describe('of latents: each image is followed by its mirror image, encoded for itself'),

@@ -91,9 +91,19 @@ export const celebaDataset = z
       'folder with img_align_celeba (folder or zip), list_eval_partition.txt and list_attr_celeba.txt; null: what `immiscible data fetch celeba` downloaded',
     ),
     split: z.enum(['train', 'valid', 'test', 'all']).default('train'),
-    centerCrop: z.int32().min(1).max(178).default(178).describe('side of the square cut out of the middle of 178x218: 178, or 140 for the face alone'),
+    centerCrop: z
+      .int32()
+      .min(1)
+      .max(178)
+      .default(178)
+      .describe('side of the square cut out of the middle of 178x218: 178, or 140 for the face alone'),
     resolution: z.int32().min(1).max(178).default(64).describe('the square is resized to it by resizeFilter'),
-    attribute: z.string().min(1).nullable().default(null).describe('of list_attr_celeba.txt, as Smiling: class 1 where it holds, else 0; null: no labels'),
+    attribute: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe('of list_attr_celeba.txt, as Smiling: class 1 where it holds, else 0; null: no labels'),
     ...augmentation,
   })
   .meta({ id: 'CelebaDataset' })
@@ -136,9 +146,19 @@ export const arraysDataset = z
     kind: z.literal('arrays'),
     path: path.describe('npy, npz or safetensors file'),
     images: z.string().min(1).nullable().default(null).describe("name of the array; null: images, x, x_train or arr_0, or latents' mean"),
-    labels: z.string().min(1).nullable().default(null).describe('name of the array, or an npy file of its own; null: labels, y, y_train or arr_1, or none'),
+    labels: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe('name of the array, or an npy file of its own; null: labels, y, y_train or arr_1, or none'),
     layout: z.enum(['auto', 'nchw', 'nhwc']).default('auto').describe('auto: by which axis has 1 or 3 entries, for uint8'),
-    scalingFactor: z.number().positive().nullable().default(null).describe("multiplies float latents; null: the file's own (safetensors metadata)"),
+    scalingFactor: z
+      .number()
+      .positive()
+      .nullable()
+      .default(null)
+      .describe("multiplies float latents; null: the file's own (safetensors metadata)"),
     posterior: z
       .enum(['sample', 'mean'])
       .default('sample')

@@ -4,7 +4,20 @@ import type { Dataset } from './dataset/dataset.ts'
 import { checkPretrained } from './pretrained.ts'
 
 /** What of a config does not fit the data. */
-export function checkData({ conditioning, network }: TrainConfig, dataset: Dataset): ConfigProblem[] {
+export function checkData(config: TrainConfig, dataset: Dataset): ConfigProblem[] {
+  return [...checkPadding(config.dataset, dataset), ...checkNetwork(config, dataset)]
+}
+
+/** A reflection has no second bank to come back from. */
+function checkPadding({ paddingMode, randomCropPadding }: TrainConfig['dataset'], { name, imageShape }: Dataset): ConfigProblem[] {
+  const [, height, width] = imageShape
+  const most = Math.min(height, width) - 1
+  if (paddingMode !== 'reflect' || randomCropPadding <= most) return []
+  const message = `expected at most ${most} with paddingMode 'reflect' and the ${height} x ${width} of ${name}, got ${randomCropPadding}`
+  return [{ path: 'dataset.randomCropPadding', message }]
+}
+
+function checkNetwork({ conditioning, network }: TrainConfig, dataset: Dataset): ConfigProblem[] {
   if (conditioning.classLabels && !dataset.labels) {
     return [{ path: 'conditioning.classLabels', message: `expected false, since ${dataset.name} has no labels, got true` }]
   }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TrainConfig } from '../protocol/index.ts'
-import { loadDataset } from './dataset/table.ts'
+import { openDataset } from './dataset/table.ts'
 
 export interface DatasetFiles {
   /** Raw uint8 [N, C, H, W]. */
@@ -16,16 +16,14 @@ export interface DatasetFiles {
 }
 
 export async function withDatasetFiles<T>(config: TrainConfig['dataset'], work: (files: DatasetFiles) => Promise<T>): Promise<T> {
-  const dataset = loadDataset(config)
-  const dims = dataset.imageShape.reduce((product, size) => product * size, 1)
-  const pixels = new Uint8Array(dataset.numImages * dims)
-  for (let index = 0; index < dataset.numImages; index++) dataset.read(index, pixels, index * dims)
+  // One that was decoded is a file already.
+  const { labels: classes, imageShape, numClasses, stored } = await openDataset(config, { memoryBytes: 0 })
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
   try {
-    const [images, labels] = [join(folder, 'images'), join(folder, 'labels')]
-    writeFileSync(images, pixels)
-    writeFileSync(labels, dataset.labels ?? new Int32Array(0))
-    const { imageShape, numClasses } = dataset
+    const [written, labels] = [join(folder, 'images'), join(folder, 'labels')]
+    const images = stored.images instanceof Uint8Array ? written : stored.images.path
+    if (stored.images instanceof Uint8Array) writeFileSync(written, stored.images)
+    writeFileSync(labels, classes ?? new Int32Array(0))
     return await work({ images, labels, imageShape, numClasses })
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -1,5 +1,5 @@
 /** The public surface of `immiscible`: exports only. */
-export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type TrainResult } from './train.ts'
+export { trainImmiscible, resumeImmiscible, type ResumeOptions, type Run, type TrainOptions, type TrainResult } from './train.ts'
 export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
 export { defineConfig, type ConfigFile, type RunConfig } from './define-config.ts'
@@ -35,6 +35,8 @@ export { STRATEGIES } from './assignment/table.ts'
 export { withinLabel } from './assignment/within-label.ts'
 export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment/assignment.ts'
 export type { Dataset } from './dataset/dataset.ts'
+export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
+export type { DatasetProgress } from './dataset/table.ts'
 export {
   compareRuns,
   listRuns,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")

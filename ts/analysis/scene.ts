@@ -3,7 +3,7 @@ import { resolveConfig, type TrainConfigInput } from '../../protocol/index.ts'
 import type { Matrix } from '../assignment/assignment.ts'
 import { findDirections, type Directions } from '../assignment/directions.ts'
 import type { Dataset } from '../dataset/dataset.ts'
-import { loadDataset } from '../dataset/table.ts'
+import { openDataset } from '../dataset/table.ts'
 import { ConfigError } from '../errors.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { createSimdKernel } from '../kernel/simd/simd.ts'
@@ -47,12 +47,12 @@ const FIRST_IMAGE_KEY = 2 ** 40
 const FIRST_SAMPLE_KEY = 2 ** 41
 const NUM_SAMPLE = 1024
 
-/** Throws a ConfigError where the data set is none. */
-export function openScene(input: AnalysisDataset): Scene {
+/** Rejects with a ConfigError where the data set is none. */
+export async function openScene(input: AnalysisDataset): Promise<Scene> {
   if (input.kind === 'gaussian') return gaussianScene(input)
   const resolved = resolveConfig({ dataset: input, outputDir: 'unused' })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  return datasetScene(loadDataset(resolved.config.dataset))
+  return datasetScene(await openDataset(resolved.config.dataset))
 }
 
 function gaussianScene({ imageRms = DEFAULT_RMS, dims = DEFAULT_DIMS }: GaussianDataset): Scene {
@@ -92,7 +92,7 @@ function datasetScene(dataset: Dataset): Scene {
     numImages,
     dims,
     imageRms: rmsOf(dataset, dims),
-    directions: datasetDirections(dataset, false),
+    directions: datasetDirections(dataset),
     draw(seed, size, kernel, arena) {
       const sampleIndices = Int32Array.from({ length: size }, (_, position) => shuffledIndex(seed, 0, numImages, position))
       const pixels = new Uint8Array(size * dims)

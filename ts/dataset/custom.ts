@@ -34,15 +34,21 @@ export function isOwnDataset(dataset: unknown): dataset is OwnDataset {
 }
 
 /** What is recorded of such an object. */
-export function sectionOfOwn(own: OwnDataset, sha256: string): Augmentation & { kind: 'custom'; name: string; sha256: string } {
+export function sectionOfOwn(own: OwnDataset): Augmentation & { kind: 'custom'; name: string } {
   const { name, horizontalFlip, imageScale, randomCropPadding, paddingMode, randomResizedCrop, resizeFilter } = own
   const options = { horizontalFlip, imageScale, randomCropPadding, paddingMode, randomResizedCrop, resizeFilter }
-  return { kind: 'custom', name, sha256, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
+  return { kind: 'custom', name, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) }
 }
 
 /** As any other source is decoded. */
 export function ownSource(own: OwnDataset): DatasetSource {
   const { name, imageShape, numClasses = 0 } = own
+  if (imageShape.length !== 3 || !imageShape.every((side) => Number.isInteger(side) && side > 0)) {
+    throw new ImmiscibleError(
+      'DATASET',
+      `${name}: imageShape: expected three integers of at least 1 (channels, height, width), got ${imageShape.join(',')}`,
+    )
+  }
   const classNames = Array.from({ length: numClasses }, (_, label) => String(label))
   return {
     name,
@@ -70,8 +76,11 @@ async function* chunksOf({ name, imageShape, images }: OwnIterable): AsyncGenera
   let index = 0
   for await (const { pixels, label } of images) {
     if (!(pixels instanceof Uint8Array) || pixels.length !== bytes) {
-      const got = pixels instanceof Uint8Array ? `${pixels.length} bytes` : typeof pixels
-      throw new ImmiscibleError('DATASET', `${name}: image ${index}: expected a Uint8Array of ${bytes} (${imageShape.join(' x ')}), got ${got}`)
+      const got = pixels instanceof Uint8Array ? `${pixels.length} bytes` : ((pixels as object | undefined)?.constructor.name ?? 'nothing')
+      throw new ImmiscibleError(
+        'DATASET',
+        `${name}: image ${index}: expected a Uint8Array of ${bytes} (${imageShape.join(' x ')}), got ${got}`,
+      )
     }
     yield label === undefined ? { data: pixels } : { data: pixels, labels: [label] }
     index++
@@ -83,7 +92,10 @@ export function findOwn({ name, sha256 }: Extract<DatasetConfig, { kind: 'custom
   const folder = sha256 === null ? undefined : contentFolder(name, sha256)
   const record = folder === undefined ? undefined : readRecord(folder)
   if (!folder || !record || record.sha256 !== sha256) {
-    throw new ImmiscibleError('DATASET', `the data set '${name}' is not in the cache (${folder ?? 'no sha256'}): expected the object itself, as 'dataset'`)
+    throw new ImmiscibleError(
+      'DATASET',
+      `the data set '${name}' is not in the cache (${folder ?? 'no sha256'}): expected the object itself, as 'dataset'`,
+    )
   }
   return { folder, record }
 }

@@ -30,7 +30,10 @@ export interface StoredDataset {
 }
 
 /** What reading needs of the record; the shape may be anybody's. */
-export interface StoredRecord extends Pick<DatasetRecord, 'name' | 'numImages' | 'dtype' | 'hasStd' | 'hasMirrored' | 'classNames' | 'sha256'> {
+export interface StoredRecord extends Pick<
+  DatasetRecord,
+  'name' | 'numImages' | 'dtype' | 'hasStd' | 'hasMirrored' | 'classNames' | 'sha256'
+> {
   readonly imageShape: readonly [number, number, number]
 }
 

@@ -24,19 +24,19 @@ export function openStored(stored: StoredDataset): Dataset {
   return { name, numImages, imageShape, dtype, numClasses, sha256, stored, read, ...(labels && { labels }) }
 }
 
-/** A data set of pixels in memory. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
+/** A data set of pixels in memory, with labels or without. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
 export function datasetOf(
   name: string,
   shape: readonly [number, number, number, number],
   pixels: Uint8Array,
-  labels: Int32Array,
-  numClasses: number,
+  labels?: Int32Array,
+  numClasses = 0,
 ): Dataset {
   const [numImages, ...imageShape] = shape
   const imageBytes = imageShape.reduce((product, size) => product * size, 1)
   for (const [what, length, expected] of [
     ['pixels', pixels.length, numImages * imageBytes],
-    ['labels', labels.length, numImages],
+    ['labels', labels?.length ?? numImages, numImages],
   ] as const) {
     if (length !== expected) throw new ImmiscibleError('DATASET', `${name}: expected ${expected} ${what}, got ${length}`)
   }
@@ -48,9 +48,13 @@ export function datasetOf(
     hasStd: false,
     hasMirrored: false,
     classNames: Array.from({ length: numClasses }, (_, label) => String(label)),
-    sha256: createHash('sha256').update(shape.join('x')).update(pixels).update(labels).digest('hex'),
+    sha256: createHash('sha256')
+      .update(shape.join('x'))
+      .update(pixels)
+      .update(labels ?? new Int32Array(0))
+      .digest('hex'),
   }
-  return openStored({ record, labels: new Int32Array(shared(labels).buffer), images: shared(pixels) })
+  return openStored({ record, labels: labels && new Int32Array(shared(labels).buffer), images: shared(pixels) })
 }
 
 /** A copy in memory that other threads can read. */

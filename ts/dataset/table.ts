@@ -23,6 +23,8 @@ export interface OpenOptions extends BuildOptions {
   readonly memoryBytes?: number
 }
 
+export type { BuildOptions, DatasetProgress } from './cache/index.ts'
+
 /** What is opened and decoded for a section; undefined for what comes with the package, or with the caller. Throws a DATASET error where its files are not there. */
 export function sourceOf(config: DatasetConfig): DatasetSource | undefined {
   if (isEmbedded(config) || config.kind === 'custom') return undefined

@@ -20,6 +20,7 @@ import { MAX_ARENA_BYTES } from '../kernel/simd/simd.ts'
 import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
+import { createAugment } from './augment.ts'
 import { datasetDirections } from './dataset-directions.ts'
 import { readImages } from './images.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
@@ -133,7 +134,8 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const [channels, height, width] = dataset.imageShape
   const dims = channels * height * width
   const { noiseDtype } = config.pipeline
-  const directions = datasetDirections(dataset, config.dataset.horizontalFlip)
+  const directions = datasetDirections(dataset, config.dataset)
+  const augment = createAugment(config.dataset, dataset.imageShape, seed)
   const { imageScale } = config.dataset
 
   function context(index: number): PoolContext {
@@ -230,10 +232,14 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** A pool, cut into batches of at most globalBatchSize images. */
-  function makeBatches(poolContext: PoolContext, streams: Streams, tables?: PoolTables): Omit<Batch, 'step' | 'epoch'>[] {
+  function makeBatches(
+    poolContext: PoolContext,
+    pixels: Uint8Array<ArrayBuffer>,
+    streams: Streams,
+    tables?: PoolTables,
+  ): Omit<Batch, 'step' | 'epoch'>[] {
     const { firstSample, sampleIndices, labels } = poolContext
     const numRows = sampleIndices.length
-    const pixels = readImages(dataset, sampleIndices, poolContext.flips)
     const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels, streams, tables)
     const draws = new Float32Array(numRows * UNIFORM_COLUMNS.length)
     uniforms(seed, firstSample, draws, streams.uniforms)
@@ -262,9 +268,14 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   return {
     pool(index, tables) {
       const poolContext = context(index)
-      const { epoch, firstStep } = poolContext
-      return makeBatches(poolContext, TRAIN, tables).map((batch, part) => ({ step: firstStep + part, epoch, ...batch }))
+      const { epoch, firstStep, firstSample, sampleIndices, flips: mirrored } = poolContext
+      const pixels = readImages(dataset, sampleIndices, (image, row) => augment(image, firstSample + row, mirrored[row] === 1))
+      return makeBatches(poolContext, pixels, TRAIN, tables).map((batch, part) => ({ step: firstStep + part, epoch, ...batch }))
     },
-    heldOutPool: (index) => makeBatches(heldOutContext(index), HELD_OUT).map((batch) => ({ step: 0, epoch: 0, ...batch })),
+    heldOutPool(index) {
+      const poolContext = heldOutContext(index)
+      const pixels = readImages(dataset, poolContext.sampleIndices)
+      return makeBatches(poolContext, pixels, HELD_OUT).map((batch) => ({ step: 0, epoch: 0, ...batch }))
+    },
   }
 }

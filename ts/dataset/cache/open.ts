@@ -46,7 +46,7 @@ function readImages(folder: string, record: DatasetRecord, checksums: Uint32Arra
   const images = new Uint8Array(new SharedArrayBuffer(record.files[IMAGES_FILE].bytes))
   const file = openSync(join(folder, IMAGES_FILE), 'r')
   try {
-    for (let at = 0; at < images.length; ) {
+    for (let at = 0; at < images.length;) {
       const length = readSync(file, images, at, Math.min(CHUNK_BYTES, images.length - at), at)
       if (length === 0) refuse(folder, IMAGES_FILE, `expected ${images.length} bytes, got ${at}`)
       at += length

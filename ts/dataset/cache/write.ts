@@ -11,7 +11,7 @@ import type { Chunk, DatasetSource, Decoding } from '../source.ts'
 import { recordBytes } from '../stored.ts'
 import { CHECKSUMS_FILE, datasetsFolder, IMAGES_FILE, LABELS_FILE, readRecord, RECORD_FILE, TEMPORARY } from './folder.ts'
 
-export interface BuildProgress {
+export interface DatasetProgress {
   /** Of the source. */
   readonly name: string
   readonly numImages: number
@@ -21,7 +21,7 @@ export interface BuildProgress {
 
 export interface BuildOptions {
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: BuildProgress) => void) | undefined
+  readonly onProgress?: ((progress: DatasetProgress) => void) | undefined
   /** Called while another process decodes it. */
   readonly onWait?: ((pid: number) => void) | undefined
 }
@@ -158,7 +158,14 @@ async function writeNumbers(path: string, numbers: Uint32Array | Int32Array): Pr
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
-function checkChunk(source: DatasetSource, { data, labels }: Chunk, size: number, seen: number, labelled: number, numClasses: number): void {
+function checkChunk(
+  source: DatasetSource,
+  { data, labels }: Chunk,
+  size: number,
+  seen: number,
+  labelled: number,
+  numClasses: number,
+): void {
   const refuse = (what: string): never => {
     throw new ImmiscibleError('DATASET', `${source.source}: images from ${seen} on: ${what}`)
   }
