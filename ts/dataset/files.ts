@@ -1,5 +1,5 @@
 /** Files of a source: what they are known by, and one clear error for those that are not there. */
-import { statSync, type Stats } from 'node:fs'
+import { existsSync, statSync, type Stats } from 'node:fs'
 import { basename, join } from 'node:path'
 import { cacheFolder } from '../cache-folder.ts'
 import { ImmiscibleError } from '../errors.ts'
@@ -33,4 +33,13 @@ export function statPath(path: string): Stats {
 /** Where `immiscible data fetch` puts the files of a kind of data set, as cifar10, or of a name within it, as fashion-mnist. */
 export function downloadsFolder(kind: string): string {
   return join(cacheFolder(), 'downloads', kind)
+}
+
+/** For `dataset.path: null`. Throws a DATASET error that says what to do where nothing was downloaded. @param what as it is given to `immiscible data fetch`. */
+export function fetchedPath(path: string, what: string): string {
+  if (existsSync(path)) return path
+  throw new ImmiscibleError(
+    'DATASET',
+    `${path}: expected the data set, got nothing there: run immiscible data fetch ${what}, or set dataset.path`,
+  )
 }

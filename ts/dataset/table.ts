@@ -1,6 +1,7 @@
 /** Data sets by name: add a file and a row. */
 import type { DatasetConfig } from '../../protocol/index.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
@@ -16,7 +17,10 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 }
 
 /** Those that are decoded, once, into the cache. */
-const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {}
+const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
+  cifar10: openCifar,
+  cifar100: openCifar,
+}
 
 export interface OpenOptions extends BuildOptions {
   /** A larger data set stays in its file. Default: no limit. */
