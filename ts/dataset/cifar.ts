@@ -3,11 +3,10 @@ import { existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { DatasetConfig } from '../../protocol/index.ts'
-import { ImmiscibleError } from '../errors.ts'
 import { MAX_MEMBER_BYTES } from './archive/member.ts'
 import { readTar } from './archive/tar.ts'
 import { readNumbers } from './dtype.ts'
-import { downloadsFolder, fileIdentity, fetchedPath } from './files.ts'
+import { downloadsFolder, fetchedPath, fileIdentity, refuseFile } from './files.ts'
 import { arrayOf, readPickle, textOf, type PickledArray } from './pickle.ts'
 import type { Chunk, DatasetSource } from './source.ts'
 
@@ -59,7 +58,7 @@ export function openCifar(config: CifarConfig): DatasetSource {
     async decode({ signal }) {
       const { version, meta } = folder ? await readMeta(folder) : await findMeta(path, versions, signal)
       const classNames = version.readNames(meta.bytes, meta.path)
-      if (classNames.length !== numClasses) refuse(meta.path, `${numClasses} class names`, String(classNames.length))
+      if (classNames.length !== numClasses) refuseFile(meta.path, `${numClasses} class names`, String(classNames.length))
       const files = filesOf(version, split)
       const batches = folder ? readFiles(folder.path, files) : readMembers(path, dirname(meta.member), files, signal)
       let numImages = 0
@@ -70,7 +69,7 @@ export function openCifar(config: CifarConfig): DatasetSource {
           const count = checkBatch(batch.path, chunk, numClasses)
           const isTest = batch.name.startsWith('test')
           if (count !== (counts.get(isTest) ?? count))
-            refuse(batch.path, `as many images as in the other batches, ${counts.get(isTest)}`, String(count))
+            refuseFile(batch.path, `as many images as in the other batches, ${counts.get(isTest)}`, String(count))
           counts.set(isTest, count)
           numImages += count
           yield chunk
@@ -99,7 +98,7 @@ function binaryVersion(kind: CifarConfig['kind'], labels: string, numClasses: nu
         .slice(0, numClasses + 1),
     readBatch(batch, path) {
       const count = batch.length / recordBytes
-      if (!Number.isInteger(count)) refuse(path, `whole records of ${recordBytes} bytes`, `${batch.length} bytes: truncated?`)
+      if (!Number.isInteger(count)) refuseFile(path, `whole records of ${recordBytes} bytes`, `${batch.length} bytes: truncated?`)
       const data = new Uint8Array(count * IMAGE_BYTES)
       // Of CIFAR-100 the coarse label comes first.
       const labelAt = labels === 'fine' ? labelBytes - 1 : 0
@@ -121,20 +120,20 @@ function pythonVersion(kind: CifarConfig['kind'], labels: string): Version {
     readNames(meta, path) {
       const key = isTen ? 'label_names' : `${labels}_label_names`
       const names = readPickle(meta, path).get(key)
-      if (!Array.isArray(names)) return refuse(path, `a list '${key}'`, 'none')
-      return names.map((name) => textOf(name) ?? refuse(path, `names in '${key}'`, 'something else'))
+      if (!Array.isArray(names)) return refuseFile(path, `a list '${key}'`, 'none')
+      return names.map((name) => textOf(name) ?? refuseFile(path, `names in '${key}'`, 'something else'))
     },
     readBatch(batch, path) {
       const pickle = readPickle(batch, path)
       const pixels = arrayOf(pickle.get('data'))
       if (pixels?.shape.length !== 2 || pixels.shape[1] !== IMAGE_BYTES || pixels.dtype.kind !== 'u' || pixels.dtype.bytes !== 1) {
-        return refuse(path, `'data', an array of uint8, N x ${IMAGE_BYTES}`, pixels ? pixels.shape.join(' x ') : 'none')
+        return refuseFile(path, `'data', an array of uint8, N x ${IMAGE_BYTES}`, pixels ? pixels.shape.join(' x ') : 'none')
       }
       const key = isTen ? 'labels' : `${labels}_labels`
       const value = pickle.get(key)
       const array = arrayOf(value)
       const numbers = array?.shape.length === 1 && array.dtype.kind !== 'f' ? [...readNumbers(array.data, array.dtype)] : value
-      if (!Array.isArray(numbers)) return refuse(path, `a list '${key}'`, 'none')
+      if (!Array.isArray(numbers)) return refuseFile(path, `a list '${key}'`, 'none')
       return { data: rowsOf(pixels), labels: numbers as number[] }
     },
   }
@@ -153,11 +152,11 @@ function rowsOf({ data, shape: [rows, columns], isFortran }: PickledArray): Uint
 /** @returns the number of images. */
 function checkBatch(path: string, { data, labels }: Required<Chunk>, numClasses: number): number {
   const count = data.length / IMAGE_BYTES
-  if (labels.length !== count) refuse(path, `${count} labels`, String(labels.length))
+  if (labels.length !== count) refuseFile(path, `${count} labels`, String(labels.length))
   for (let at = 0; at < count; at++) {
     const label = labels[at]
     if (!Number.isInteger(label) || label < 0 || label >= numClasses)
-      refuse(path, `labels 0 to ${numClasses - 1}`, `${String(label)} of image ${at}`)
+      refuseFile(path, `labels 0 to ${numClasses - 1}`, `${String(label)} of image ${at}`)
   }
   return count
 }
@@ -173,7 +172,7 @@ function findFolder(path: string, versions: readonly Version[]): { path: string;
     const found = [path, join(path, version.folder)].find((folder) => existsSync(join(folder, version.meta)))
     if (found) return { path: found, version }
   }
-  return refuse(path, versions.map(({ meta, folder }) => `${meta} (or ${join(folder, meta)})`).join(' or '), 'neither')
+  return refuseFile(path, versions.map(({ meta, folder }) => `${meta} (or ${join(folder, meta)})`).join(' or '), 'neither')
 }
 
 async function readMeta({ path, version }: { path: string; version: Version }) {
@@ -186,7 +185,7 @@ async function findMeta(path: string, versions: readonly Version[], signal: Abor
   for await (const { name, data } of readTar(path, { wants: (member) => versionOf(member) !== undefined, signal })) {
     return { version: versionOf(name) as Version, meta: { path: `${path}: ${name}`, bytes: data, member: name } }
   }
-  return refuse(path, `a member ${versions.map(({ meta }) => meta).join(' or ')}`, 'none')
+  return refuseFile(path, `a member ${versions.map(({ meta }) => meta).join(' or ')}`, 'none')
 }
 
 async function* readFiles(folder: string, names: readonly string[]): AsyncGenerator<Batch> {
@@ -195,7 +194,7 @@ async function* readFiles(folder: string, names: readonly string[]): AsyncGenera
 
 async function readWhole(path: string): Promise<Batch> {
   const { bytes } = fileIdentity(path)
-  if (bytes > MAX_MEMBER_BYTES) refuse(path, `at most ${MAX_MEMBER_BYTES} bytes`, String(bytes))
+  if (bytes > MAX_MEMBER_BYTES) refuseFile(path, `at most ${MAX_MEMBER_BYTES} bytes`, String(bytes))
   return { path, name: basename(path), bytes: await readFile(path) }
 }
 
@@ -216,9 +215,5 @@ async function* readMembers(
       yield { path: `${path}: ${wanted[next]}`, name: names[next++], bytes }
     }
   }
-  if (next < wanted.length) refuse(path, `a member ${wanted[next]}`, 'none')
-}
-
-function refuse(path: string, expected: string, got: string): never {
-  throw new ImmiscibleError('DATASET', `${path}: expected ${expected}, got ${got}`)
+  if (next < wanted.length) refuseFile(path, `a member ${wanted[next]}`, 'none')
 }

@@ -43,3 +43,8 @@ export function fetchedPath(path: string, what: string): string {
     `${path}: expected the data set, got nothing there: run immiscible data fetch ${what}, or set dataset.path`,
   )
 }
+
+/** Throws the DATASET error for a file that is not what it should be. */
+export function refuseFile(path: string, expected: string, got: string, cause?: unknown): never {
+  throw new ImmiscibleError('DATASET', `${path}: expected ${expected}, got ${got}`, { cause })
+}

@@ -6,6 +6,7 @@ import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
 import { loadEmoji } from './emoji.ts'
+import { openIdx } from './idx.ts'
 import type { DatasetSource } from './source.ts'
 
 type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
@@ -20,6 +21,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
+  idx: openIdx,
 }
 
 export interface OpenOptions extends BuildOptions {
