@@ -1,5 +1,6 @@
 /** Data sets by name: add a file and a row. */
 import type { DatasetConfig } from '../../protocol/index.ts'
+import { openArrays } from './arrays.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
 import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
@@ -21,6 +22,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
+  arrays: openArrays,
   idx: openIdx,
 }
 

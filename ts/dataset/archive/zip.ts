@@ -130,7 +130,10 @@ async function readMember(path: string, file: FileHandle, { name, bytes, entry }
 
 async function inflate(path: string, name: string, data: Buffer, bytes: number): Promise<Buffer> {
   try {
-    return await promisify(inflateRaw)(data, { maxOutputLength: Math.max(1, bytes) })
+    return await promisify(inflateRaw)(data, {
+      maxOutputLength: Math.max(1, bytes),
+      chunkSize: Math.min(Math.max(bytes, 2 ** 10), 2 ** 22),
+    })
   } catch (cause) {
     const isLonger = (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
     const got = isLonger ? 'more' : `what cannot be inflated: ${(cause as Error).message}`
