@@ -8,6 +8,7 @@ import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
 import { loadEmoji } from './emoji.ts'
 import { openIdx } from './idx.ts'
+import { openParquet } from './parquet.ts'
 import type { DatasetSource } from './source.ts'
 
 type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
@@ -23,6 +24,7 @@ const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custo
   cifar10: openCifar,
   cifar100: openCifar,
   arrays: openArrays,
+  parquet: openParquet,
   idx: openIdx,
 }
 
