@@ -36,7 +36,7 @@ export { withinLabel } from './assignment/within-label.ts'
 export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment/assignment.ts'
 export type { Dataset } from './dataset/dataset.ts'
 export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
-export type { BuildProgress } from './dataset/table.ts'
+export type { DatasetProgress } from './dataset/table.ts'
 export {
   compareRuns,
   listRuns,

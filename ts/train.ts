@@ -12,7 +12,7 @@ import {
 import type { AssignmentStrategy } from './assignment/assignment.ts'
 import type { OwnDataset } from './dataset/custom.ts'
 import { describeDataset, type Dataset } from './dataset/dataset.ts'
-import { openDataset, openOwn, type BuildOptions, type BuildProgress } from './dataset/table.ts'
+import { openDataset, openOwn, type BuildOptions, type DatasetProgress } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
@@ -38,7 +38,7 @@ export interface TrainOptions {
   /** Progress of the one-time installation of Python packages, a line at a time. */
   readonly onSetup?: (line: string) => void
   /** Progress of a data set that is decoded into the cache, after each part of it. */
-  readonly onDataset?: (progress: BuildProgress) => void
+  readonly onDataset?: (progress: DatasetProgress) => void
 }
 
 export interface ResumeOptions extends TrainOptions {

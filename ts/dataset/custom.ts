@@ -43,6 +43,12 @@ export function sectionOfOwn(own: OwnDataset): Augmentation & { kind: 'custom'; 
 /** As any other source is decoded. */
 export function ownSource(own: OwnDataset): DatasetSource {
   const { name, imageShape, numClasses = 0 } = own
+  if (imageShape.length !== 3 || !imageShape.every((side) => Number.isInteger(side) && side > 0)) {
+    throw new ImmiscibleError(
+      'DATASET',
+      `${name}: imageShape: expected three integers of at least 1 (channels, height, width), got ${imageShape.join(',')}`,
+    )
+  }
   const classNames = Array.from({ length: numClasses }, (_, label) => String(label))
   return {
     name,
@@ -70,7 +76,7 @@ async function* chunksOf({ name, imageShape, images }: OwnIterable): AsyncGenera
   let index = 0
   for await (const { pixels, label } of images) {
     if (!(pixels instanceof Uint8Array) || pixels.length !== bytes) {
-      const got = pixels instanceof Uint8Array ? `${pixels.length} bytes` : typeof pixels
+      const got = pixels instanceof Uint8Array ? `${pixels.length} bytes` : ((pixels as object | undefined)?.constructor.name ?? 'nothing')
       throw new ImmiscibleError(
         'DATASET',
         `${name}: image ${index}: expected a Uint8Array of ${bytes} (${imageShape.join(' x ')}), got ${got}`,

@@ -11,7 +11,7 @@ import type { Chunk, DatasetSource, Decoding } from '../source.ts'
 import { recordBytes } from '../stored.ts'
 import { CHECKSUMS_FILE, datasetsFolder, IMAGES_FILE, LABELS_FILE, readRecord, RECORD_FILE, TEMPORARY } from './folder.ts'
 
-export interface BuildProgress {
+export interface DatasetProgress {
   /** Of the source. */
   readonly name: string
   readonly numImages: number
@@ -21,7 +21,7 @@ export interface BuildProgress {
 
 export interface BuildOptions {
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: BuildProgress) => void) | undefined
+  readonly onProgress?: ((progress: DatasetProgress) => void) | undefined
   /** Called while another process decodes it. */
   readonly onWait?: ((pid: number) => void) | undefined
 }
