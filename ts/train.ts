@@ -77,8 +77,8 @@ export interface Run extends Promise<TrainResult>, AsyncIterable<RunEvent> {
  * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir already holds a run.
  */
 export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): Run {
-  return startRun(options, async () => {
-    const { config, dataset, strategy } = await prepare(input, building(options))
+  return startRun(options, async (building) => {
+    const { config, dataset, strategy } = await prepare(input, building)
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),
@@ -98,12 +98,12 @@ export function resumeImmiscible(
   runFolder: string,
   { maxTrainSteps, assignment: own, dataset: ownDataset, ...options }: ResumeOptions = {},
 ): Run {
-  return startRun(options, async () => {
+  return startRun(options, async (building) => {
     const { path, manifest, config: before } = readRunFolder(runFolder)
     const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
     const config = pinFiles(resolved.config)
-    const opening = { ...building(options), memoryBytes: config.pipeline.datasetBytes }
+    const opening = { ...building, memoryBytes: config.pipeline.datasetBytes }
     const dataset = ownDataset ? await openOwn(ownDataset, opening) : await openDataset(config.dataset, opening)
     checkResumable(path, manifest, config, dataset, own)
     return { config, dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
@@ -111,7 +111,7 @@ export function resumeImmiscible(
 }
 
 /** What decoding a data set is told of the options. */
-function building({ signal, onSetup, onDataset }: TrainOptions): BuildOptions {
+function toBuilding({ onSetup, onDataset }: TrainOptions, signal: AbortSignal): BuildOptions {
   let hasWaited = false
   const onWait = (pid: number): void => {
     if (!hasWaited) onSetup?.(`process ${pid} is decoding the data set: waiting for it`)
@@ -128,7 +128,9 @@ interface Prepared {
   readonly open: () => RunFolder
 }
 
-function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Promise<Prepared>): Run {
+function startRun(options: TrainOptions, check: (building: BuildOptions) => Promise<Prepared>): Run {
+  const { signal, onSetup = () => undefined } = options
+  const stopped = new AbortController()
   const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
     kind: 'warning',
     time: Date.now(),
@@ -136,16 +138,18 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
     message: `${count} events were dropped, since nobody read them; events.jsonl has them all`,
   }))
   let supervisor: Supervisor | undefined
-  let isStopping = false
   const stop = (): void => {
-    isStopping = true
+    stopped.abort()
     supervisor?.stop()
   }
   signal?.addEventListener('abort', stop, { once: true })
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    const { config, dataset, strategy, open } = await check()
+    const { config, dataset, strategy, open } = await check(toBuilding(options, stopped.signal)).catch((error: unknown) => {
+      if (!stopped.signal.aborted || error instanceof ImmiscibleError) throw error
+      throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal?.reason ?? error })
+    })
     if (config.worker.listen) {
       const message = 'expected nothing: a run starts its worker on this machine; serveBatches() is what others can connect to'
       throw new ConfigError([{ path: 'worker.listen', message }])
@@ -192,7 +196,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
         onLife: report.life,
         onRefused: refusals.count,
       })
-      if (isStopping) supervisor.stop()
+      if (stopped.signal.aborted) supervisor.stop()
       const lastWords = await supervisor.ended
       refusals.finish()
       const result = toResult(config, folder, lastWords, report)

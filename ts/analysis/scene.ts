@@ -46,6 +46,7 @@ const DEFAULT_DIMS = 3072
 const FIRST_IMAGE_KEY = 2 ** 40
 const FIRST_SAMPLE_KEY = 2 ** 41
 const NUM_SAMPLE = 1024
+const MAX_RMS_IMAGES = 10_000
 
 /** Rejects with a ConfigError where the data set is none. */
 export async function openScene(input: AnalysisDataset): Promise<Scene> {
@@ -105,12 +106,14 @@ function datasetScene(dataset: Dataset): Scene {
   }
 }
 
+/** Of a sample where there are many. */
 function rmsOf({ numImages, read }: Dataset, dims: number): number {
   const pixels = new Uint8Array(dims)
+  const numRead = Math.min(numImages, MAX_RMS_IMAGES)
   let sum = 0
-  for (let image = 0; image < numImages; image++) {
-    read(image, pixels, 0)
+  for (let position = 0; position < numRead; position++) {
+    read(numRead < numImages ? shuffledIndex(0, 0, numImages, position) : position, pixels, 0)
     for (let d = 0; d < dims; d++) sum += (pixels[d] / 127.5 - 1) ** 2
   }
-  return Math.sqrt(sum / (numImages * dims))
+  return Math.sqrt(sum / (numRead * dims))
 }

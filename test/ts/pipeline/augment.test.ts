@@ -66,6 +66,39 @@ test('padding beyond the image itself is refused for a reflection, and no troubl
     expect(shown({ randomCropPadding: 20, paddingMode }, 1)).toHaveLength(IMAGE.length)
 })
 
+test('a random resized crop is a part of the image, of its shape, resized back; each share of the area as often', () => {
+  // A ramp along both axes says where it was cut out: the resize of a ramp is a ramp, but for its edges.
+  const [height, width] = [40, 64]
+  const ramp = Uint8Array.from({ length: 2 * height * width }, (_, at) => {
+    const [x, y] = [at % width, Math.floor((at % (height * width)) / width)]
+    return at < height * width ? 3 * x + 10 : 5 * y + 10
+  })
+  const least = 0.25
+  const config = configOf({ randomResizedCrop: least, resizeFilter: 'bilinear' })
+  const augment = createAugment(config, [2, height, width], 3)
+  const counts = new Uint32Array(5)
+  for (let sample = 0; sample < 1000; sample++) {
+    const pixels = ramp.slice()
+    augment(pixels, sample, false)
+    const at = (plane: number, y: number, x: number): number => pixels[(plane * height + y) * width + x]
+    // From a fifth of it to another, clear of both edges.
+    const across = ((at(0, 20, 54) - at(0, 20, 10)) / 3) * (width / 44)
+    const down = ((at(1, 35, 30) - at(1, 5, 30)) / 5) * (height / 30)
+    const [shareAcross, shareDown] = [across / width, down / height]
+    expect(Math.abs(shareAcross - shareDown), 'nothing is stretched').toBeLessThan(0.03)
+    const left = (at(0, 20, 32) - 10) / 3 + 0.5 - across / 2
+    const top = (at(1, 20, 30) - 10) / 5 + 0.5 - down / 2
+    expect(Math.min(left, top)).toBeGreaterThan(-1.5)
+    expect(left + across).toBeLessThan(width + 1.5)
+    expect(top + down).toBeLessThan(height + 1.5)
+    const area = (shareAcross * shareDown - least) / (1 - least)
+    counts[Math.max(0, Math.min(4, Math.floor(area * 5)))]++
+  }
+  for (const count of counts) expect(Math.abs(count - 200)).toBeLessThan(80)
+})
+
+test('with a least share of 1 nothing is cut', () => expect(shown({ randomResizedCrop: 1 }, 7)).toEqual([...IMAGE]))
+
 test('a crop is of the seed and the sample alone', () => {
   const crop = { randomCropPadding: 2 }
   expect(shown(crop, 11)).toEqual(shown(crop, 11))

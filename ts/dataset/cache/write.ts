@@ -17,6 +17,8 @@ export interface DatasetProgress {
   readonly numImages: number
   /** undefined: nobody knows yet. */
   readonly total: number | undefined
+  /** Once, at the end. */
+  readonly isDone: boolean
 }
 
 export interface BuildOptions {
@@ -121,11 +123,12 @@ async function writeImages(source: DatasetSource, decoding: Decoding, folder: st
     for (let at = 0; at < (chunk.labels?.length ?? 0); at++) labels.push((chunk.labels as ArrayLike<number>)[at])
     pixelsHash.update(chunk.data)
     await file.writeFile(chunk.data)
-    options.onProgress?.({ name: source.name, numImages: checksums.length, total: decoding.numImages })
+    options.onProgress?.({ name: source.name, numImages: checksums.length, total: decoding.numImages, isDone: false })
   }
   const numImages = checksums.length
   if (numImages === 0) throw new ImmiscibleError('DATASET', `${source.source}: expected images, got none`)
   await file.sync()
+  options.onProgress?.({ name: source.name, numImages, total: numImages, isDone: true })
   const imagesSha256 = pixelsHash.digest('hex')
   const files: Record<string, { bytes: number; sha256: string }> = {
     [IMAGES_FILE]: { bytes: numImages * size, sha256: imagesSha256 },
