@@ -8,6 +8,7 @@ import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
 import { loadEmoji } from './emoji.ts'
 import { openIdx } from './idx.ts'
+import { openImageFolder } from './image-folder.ts'
 import { openParquet } from './parquet.ts'
 import type { DatasetSource } from './source.ts'
 
@@ -23,6 +24,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
+  'image-folder': openImageFolder,
   arrays: openArrays,
   parquet: openParquet,
   idx: openIdx,
