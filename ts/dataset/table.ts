@@ -2,6 +2,7 @@
 import type { DatasetConfig } from '../../protocol/index.ts'
 import { openArrays } from './arrays.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { openCeleba } from './celeba.ts'
 import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
@@ -24,6 +25,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
+  celeba: openCeleba,
   'image-folder': openImageFolder,
   arrays: openArrays,
   parquet: openParquet,
