@@ -1,6 +1,6 @@
 """The bench of decoding, Python's side: writes the files, then loops over them as PIL is mostly used, on one thread.
 
-python decode.py write FOLDER COUNT | python decode.py time FOLDER CASE ROUNDS
+python decode.py write FOLDER COUNT | python decode.py time FOLDER CASE WARM_UP ROUNDS
 """
 
 import json
@@ -29,7 +29,7 @@ def write(folder: Path, count: int) -> None:
         ("imagenet", (375, 500), {"format": "JPEG", "quality": 90}),
     ]:
         (folder / case).mkdir(parents=True)
-        for number in range(count):
+        for number in range(count * (4 if case == "cifar" else 1)):
             photo(rng, height, width).save(folder / case / f"{number:05d}.{options['format'].lower()}", **options)
 
 
@@ -47,16 +47,15 @@ def main() -> None:
     if command == "write":
         write(Path(folder), int(rest[0]))
         return
-    case, rounds = rest[0], int(rest[1])
+    case, warm_up, rounds = rest[0], int(rest[1]), int(rest[2])
     paths = sorted((Path(folder) / case).iterdir())
     seconds = []
-    for _ in range(rounds + 1):
+    for _ in range(warm_up + rounds):
         start = time.process_time()
         for path in paths:
             load(path, case)
         seconds.append((time.process_time() - start) / len(paths))
-    # The first round warms up.
-    print(json.dumps(seconds[1:]))
+    print(json.dumps(seconds[warm_up:]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import { decodeInOrder } from '../../ts/dataset/image/many.ts'
 import { pythonPath } from '../fixture/python.ts'
 
 const ROUNDS = 5
+/** Rounds that are not counted: V8 compiles, Pillow loads its plugins. */
+const WARM_UP = 3
 const OPTIONS: Readonly<Record<string, DecoderOptions>> = {
   cifar: { resolution: null, color: 'rgb', resizeFilter: 'bilinear' },
   celeba: { resolution: 64, color: 'rgb', resizeFilter: 'bilinear', centerCrop: 178 },
@@ -29,7 +31,7 @@ function cpuSeconds(): number {
 async function timeOurs(folder: string, name: string): Promise<number[]> {
   const files = readdirSync(join(folder, name)).toSorted()
   const seconds: number[] = []
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round < WARM_UP + ROUNDS; round++) {
     const items = files.map((file) => ({ name: file, bytes: async () => readFileSync(join(folder, name, file)) }))
     const start = cpuSeconds()
     let bytes = 0
@@ -37,7 +39,7 @@ async function timeOurs(folder: string, name: string): Promise<number[]> {
     seconds.push((cpuSeconds() - start) / files.length)
     if (bytes === 0) throw new Error('nothing was decoded')
   }
-  return seconds.slice(1)
+  return seconds.slice(WARM_UP)
 }
 
 function median(values: readonly number[]): number {
@@ -57,7 +59,9 @@ async function compare(folder: string, repeats: number): Promise<void> {
     const theirs: number[] = []
     // In turn, so that what else the machine does falls on both.
     for (let repeat = 0; repeat < repeats; repeat++) {
-      theirs.push(...(await run(pythonPath(), [join(import.meta.dirname, 'decode.py'), 'time', folder, name, String(ROUNDS)])))
+      theirs.push(
+        ...(await run(pythonPath(), [join(import.meta.dirname, 'decode.py'), 'time', folder, name, String(WARM_UP), String(ROUNDS)])),
+      )
       ours.push(...(await run(process.execPath, [import.meta.filename, '--ours', name, '--folder', folder])))
     }
     const [mine, other] = [median(ours), median(theirs)]
