@@ -1,6 +1,7 @@
 /** Files of a source: what they are known by, and one clear error for those that are not there. */
-import { statSync, type Stats } from 'node:fs'
-import { basename } from 'node:path'
+import { existsSync, statSync, type Stats } from 'node:fs'
+import { basename, join } from 'node:path'
+import { cacheFolder } from '../cache-folder.ts'
 import { ImmiscibleError } from '../errors.ts'
 
 /** A file as it is known without being read: another size or time counts as another file. */
@@ -27,4 +28,23 @@ export function statPath(path: string): Stats {
     const what = isMissing ? 'expected a file or folder, got nothing there' : `cannot be read: ${(cause as Error).message}`
     throw new ImmiscibleError('DATASET', `${path}: ${what}`, { cause })
   }
+}
+
+/** Where `immiscible data fetch` puts the files of a kind of data set, as cifar10, or of a name within it, as fashion-mnist. */
+export function downloadsFolder(kind: string): string {
+  return join(cacheFolder(), 'downloads', kind)
+}
+
+/** For `dataset.path: null`. Throws a DATASET error that says what to do where nothing was downloaded. @param what as it is given to `immiscible data fetch`. */
+export function fetchedPath(path: string, what: string): string {
+  if (existsSync(path)) return path
+  throw new ImmiscibleError(
+    'DATASET',
+    `${path}: expected the data set, got nothing there: run immiscible data fetch ${what}, or set dataset.path`,
+  )
+}
+
+/** Throws the DATASET error for a file that is not what it should be. */
+export function refuseFile(path: string, expected: string, got: string, cause?: unknown): never {
+  throw new ImmiscibleError('DATASET', `${path}: expected ${expected}, got ${got}`, { cause })
 }

@@ -1,10 +1,13 @@
 /** Data sets by name: add a file and a row. */
 import type { DatasetConfig } from '../../protocol/index.ts'
+import { openArrays } from './arrays.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
 import { loadEmoji } from './emoji.ts'
+import { openIdx } from './idx.ts'
 import type { DatasetSource } from './source.ts'
 
 type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
@@ -16,7 +19,12 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 }
 
 /** Those that are decoded, once, into the cache. */
-const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {}
+const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
+  cifar10: openCifar,
+  cifar100: openCifar,
+  arrays: openArrays,
+  idx: openIdx,
+}
 
 export interface OpenOptions extends BuildOptions {
   /** A larger data set stays in its file. Default: no limit. */
