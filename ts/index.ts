@@ -38,6 +38,21 @@ export type { Dataset } from './dataset/dataset.ts'
 export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
 export type { DatasetProgress } from './dataset/table.ts'
 export {
+  cleanDatasets,
+  inspectDataset,
+  listDatasets,
+  verifyDatasets,
+  writeContactSheet,
+  type CleanOptions,
+  type DatasetCheck,
+  type DatasetCopy,
+  type DatasetDetails,
+  type DatasetList,
+  type DatasetRemoval,
+  type InspectInput,
+  type InspectOptions,
+} from './data.ts'
+export {
   compareRuns,
   listRuns,
   type ComparedField,
