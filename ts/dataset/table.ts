@@ -9,6 +9,7 @@ import { loadDigits } from './digits.ts'
 import { readSidecar } from './embedded.ts'
 import { loadEmoji } from './emoji.ts'
 import { openIdx } from './idx.ts'
+import { openParquet } from './parquet.ts'
 import type { DatasetSource } from './source.ts'
 
 type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
@@ -24,6 +25,7 @@ const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custo
   cifar10: openCifar,
   cifar100: openCifar,
   arrays: openArrays,
+  parquet: openParquet,
   idx: openIdx,
 }
 
