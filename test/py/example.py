@@ -16,7 +16,7 @@ _DEFAULTS = json.loads((Path(__file__).parents[2] / "protocol" / "golden" / "def
 _PRESETS = {"consistency": "improved"}
 
 _CONFIG: dict[str, Any] = {
-    "dataset": {"kind": "digits", "horizontalFlip": False, "imageScale": 1},
+    "dataset": _DEFAULTS["dataset"]["digits"],
     "objective": {
         "kind": "ddim",
         "predictionType": "epsilon",
@@ -94,7 +94,14 @@ _CONFIG: dict[str, Any] = {
         "maxRestarts": 0,
         "listen": None,
     },
-    "pipeline": {"byteBudget": 1000000, "credits": 2, "threads": 0, "poolSeconds": 600, "noiseDtype": "float16"},
+    "pipeline": {
+        "byteBudget": 1000000,
+        "datasetBytes": 0,
+        "credits": 2,
+        "threads": 0,
+        "poolSeconds": 600,
+        "noiseDtype": "float16",
+    },
     "globalBatchSize": 16,
     "maxTrainSteps": 8,
     "seed": 7,
