@@ -8,6 +8,7 @@ import {
   type DatasetCheck,
   type DatasetCopy,
   type DatasetList,
+  type DatasetProgress,
   type DatasetRemoval,
 } from '../index.ts'
 import { formatBytes } from './bytes.ts'
@@ -72,14 +73,12 @@ function addVerify(data: Command, print: (text: string) => void): void {
     .option('--json', 'everything, for programs')
     .action(async (names: string[], { json }: { json?: boolean }) => {
       const progress = createProgress(process.stderr)
-      const checks = await Array.fromAsync(
-        verifyDatasets(names.length > 0 ? names : undefined, {
-          onProgress({ name, numImages, total, isDone }) {
-            progress.show(`checking ${name}`, numImages, total)
-            if (isDone) progress.end()
-          },
-        }),
-      )
+      const onProgress = ({ name, numImages, total, isDone }: DatasetProgress): void => {
+        progress.show(`checking ${name}`, numImages, total)
+        if (isDone) progress.end()
+      }
+      const checks: DatasetCheck[] = []
+      for await (const check of verifyDatasets(names.length > 0 ? names : undefined, { onProgress })) checks.push(check)
       print(json ? JSON.stringify(checks, null, 2) : describeChecks(checks))
       const damaged = checks.filter(({ problems }) => problems.length > 0).map(({ name }) => name)
       if (damaged.length === 0) return

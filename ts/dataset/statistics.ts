@@ -47,7 +47,7 @@ export async function measureDataset(dataset: Dataset, { signal, onProgress }: B
   const numbers = dtype === 'uint8' ? bytes : new Float32Array(bytes.buffer)
   for (let index = 0; index < numImages; index++) {
     if (index % IMAGES_AT_ONCE === 0) {
-      onProgress?.({ name, numImages: index, total: numImages, isDone: false })
+      if (index > 0) onProgress?.({ name, numImages: index, total: numImages, isDone: false })
       await setImmediate(undefined, { ...(signal && { signal }) })
     }
     dataset.read(index, bytes, 0)
