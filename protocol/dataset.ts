@@ -210,3 +210,18 @@ export const datasetConfig = z
   .meta({ id: 'DatasetConfig' })
 
 export type DatasetConfig = z.infer<typeof datasetConfig>
+
+export interface DatasetKind {
+  readonly kind: DatasetConfig['kind']
+  readonly description: string
+  /** What it is made from: what comes with the package, a download of `immiscible data fetch` (or a path), a path, or an object in TypeScript. */
+  readonly from: 'embedded' | 'fetched' | 'path' | 'object'
+}
+
+/** What can be trained on, in the order of the schema. */
+export const DATASET_KINDS: readonly DatasetKind[] = datasetConfig.options.map(({ shape, description = '' }) => ({
+  kind: shape.kind.value,
+  description,
+  from:
+    shape.kind.value === 'custom' ? 'object' : !('path' in shape) ? 'embedded' : shape.path.safeParse(null).success ? 'fetched' : 'path',
+}))

@@ -18,9 +18,8 @@ export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
 }
 
 /** A run goes on from any folder. */
-function withAbsolutePath(config: TrainConfig): TrainConfig {
-  const { dataset } = config
-  return 'path' in dataset && dataset.path !== null ? { ...config, dataset: { ...dataset, path: resolve(dataset.path) } } : config
+export function withAbsolutePath(dataset: TrainConfig['dataset']): TrainConfig['dataset'] {
+  return 'path' in dataset && dataset.path !== null ? { ...dataset, path: resolve(dataset.path) } : dataset
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
@@ -38,7 +37,8 @@ export async function prepare(
     ...(ownDataset && { dataset: sectionOfOwn(ownDataset) }),
   })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const pinned = withAbsolutePath(pinFiles(resolved.config))
+  const files = pinFiles(resolved.config)
+  const pinned = { ...files, dataset: withAbsolutePath(files.dataset) }
   if (pinned.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${pinned.assignment.name}' itself, got only its name` },

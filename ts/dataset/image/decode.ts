@@ -161,7 +161,7 @@ async function loadSharp(): Promise<Sharp> {
     return await loading
   } catch (cause) {
     const what = `sharp, which decodes JPEG and WebP, cannot be loaded: ${(cause as Error).message}`
-    throw new ImmiscibleError('DATASET', `${what}\ninstall it anew: npm install --include=optional sharp`, { cause })
+    throw new ImmiscibleError('DATASET', `${what}: install it anew (npm install --include=optional sharp)`, { cause })
   }
 }
 
