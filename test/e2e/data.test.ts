@@ -38,17 +38,17 @@ function data(...args: string[]): { status: number | null; stdout: string; stder
   return spawnSync(process.execPath, [CLI, 'data', ...args], { encoding: 'utf8', cwd: folder, env })
 }
 
-function json<T>(...args: string[]): T {
+function json(...args: string[]): unknown {
   const { status, stdout, stderr } = data(...args, '--json')
   expect(stderr, args.join(' ')).not.toMatch(/^immiscible:/m)
   expect(status).toBe(0)
-  return JSON.parse(stdout) as T
+  return JSON.parse(stdout)
 }
 
 const COLOURS = ['info', '--dataset', 'arrays', '--dataset.path', 'colours.npz']
 
 test('list: every kind, and nothing decoded yet', () => {
-  const { kinds, copies } = json<DatasetList>('list')
+  const { kinds, copies } = json('list') as DatasetList
   expect(kinds.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['digits', 'cifar10', 'image-folder', 'arrays', 'custom']))
   const from = Object.fromEntries(kinds.map((kind) => [kind.kind, kind.from]))
   expect(from).toMatchObject({ digits: 'embedded', cifar10: 'fetched', 'image-folder': 'path', arrays: 'path', custom: 'object' })
@@ -67,7 +67,7 @@ test('info of an embedded set needs no cache, and writes a sheet', () => {
   expect(stdout).toMatch(/^cache +none: it comes with the package$/m)
   expect(stderr).toContain(`sheet ${join(folder, 'digits.png')}`)
   expect(readFileSync(join(folder, 'digits.png')).subarray(1, 4).toString()).toBe('PNG')
-  const emoji = json<DatasetDetails>('info', '--dataset', 'emoji')
+  const emoji = json('info', '--dataset', 'emoji') as DatasetDetails
   expect(emoji.classes[6]).toEqual({ name: 'Travel & Places', numImages: 218 })
   expect(existsSync(join(folder, 'home', 'datasets'))).toBe(false)
 })
@@ -78,7 +78,7 @@ test('info decodes, measures and lists labels; afterwards the copy alone is enou
   expect(stderr).toMatch(/^decoding colours {2}60 of 60 {2}100 %$/m)
   expect(stdout).toMatch(/^labels +30 classes$/m)
   expect(stdout).toMatch(/^\.\.\. +11 more$/m)
-  const details = json<DatasetDetails & { sheet: string | null }>(...COLOURS)
+  const details = json(...COLOURS) as DatasetDetails & { sheet: string | null }
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as { mean: number[]; std: number[] }
   expect(details).toMatchObject({ name: 'colours', numImages: 60, imageShape: [3, 6, 5], dtype: 'uint8', sheet: null })
   expect(details.classes).toHaveLength(30)
@@ -86,7 +86,7 @@ test('info decodes, measures and lists labels; afterwards the copy alone is enou
     expect(mean).toBeCloseTo(expected.mean[channel], 12)
     expect(std).toBeCloseTo(expected.std[channel], 12)
   }
-  const copy = json<DatasetDetails>('info', 'colours')
+  const copy = json('info', 'colours') as DatasetDetails
   expect(copy).toEqual({ ...details, sheet: null })
   const [{ size }] = await runPython<{ size: number[] }[]>(
     'from PIL import Image\nanswer = [dict(size=Image.open(args).size)]',
@@ -96,9 +96,8 @@ test('info decodes, measures and lists labels; afterwards the copy alone is enou
 })
 
 test('latents have numbers of their own, and no sheet', () => {
-  const { status, stdout, stderr } = data(
-    ...['info', '--dataset', 'arrays', '--dataset.path', 'latents.npy', '--dataset.scaling-factor', '1', '--sheet', 'none.png'],
-  )
+  const latents = ['--dataset', 'arrays', '--dataset.path', 'latents.npy', '--dataset.scaling-factor', '1', '--sheet', 'none.png']
+  const { status, stdout, stderr } = data('info', ...latents)
   expect(status).toBe(0)
   expect(stdout).toMatch(/^shape +4x2x2 \(channels, height, width\), float32$/m)
   expect(stdout).toMatch(/^mean 3 +-?\d\.\d{4} +\d\.\d{4} +-\d\.\d{4} +\d\.\d{4}$/m)
@@ -111,7 +110,7 @@ test('verify says what was checked; a changed byte is found by its file, with ex
   expect(whole).toMatchObject({ status: 0 })
   expect(whole.stdout).toMatch(/^colours-\w+ +60 +5\.9 kB +whole$/m)
   expect(whole.stdout).toMatch(/^checked \d\.\d kB: each file by its SHA-256, each image by its CRC-32/m)
-  const { copies } = json<DatasetList>('list')
+  const { copies } = json('list') as DatasetList
   const [{ folder: copy, name }] = copies
   const file = join(copy, 'images.bin')
   const bytes = readFileSync(file)
@@ -137,13 +136,13 @@ test('clean removes nothing of which it was not told', () => {
   const nothing = data('clean')
   expect([nothing.status, nothing.stdout, list()]).toEqual([0, 'freed 0 bytes\n', before])
   expect(nothing.stderr).toContain('decoded data sets were left')
-  expect(json<DatasetRemoval[]>('clean', '--all', '--dry-run')).toHaveLength(2)
+  expect(json('clean', '--all', '--dry-run') as DatasetRemoval[]).toHaveLength(2)
   expect(list()).toEqual(before)
   for (const args of [['nothing'], ['latents', 'nothing'], ['--all', 'latents']]) {
     expect(data('clean', ...args).status, args.join(' ')).toBe(2)
     expect(list()).toEqual(before)
   }
-  expect(json<DatasetRemoval[]>('clean', 'latents')).toHaveLength(1)
+  expect(json('clean', 'latents') as DatasetRemoval[]).toHaveLength(1)
   expect(list()).toEqual(before.filter((name) => name.startsWith('colours')))
 })
 
@@ -180,8 +179,8 @@ describe.skipIf(!hasTmux)('in a terminal', () => {
     const terminal = openTerminal(folder, columns, 200, { IMMISCIBLE_HOME: join(folder, 'home') })
     const list = await run(terminal, './im data list')
     const copy = list.findIndex((line) => /^colours-[\da-f]{16}/.test(line))
-    expect(list[copy]).toMatch(columns === 40 ? /^colours-\w{16}$/ : /^colours-\w{16} {2}colours {3}60 +3x6x5 {2}30 +5\.9 kB {2}20/)
-    if (columns === 40) expect(list.slice(copy + 1, copy + 4)).toEqual(['  data set colours', '  images 60', '  shape 3x6x5'])
+    expect(list[copy]).toMatch(columns === 40 ? /^colours-\w{16}$/ : /^colours-\w{16} +60 +3x6x5 +30 +5\.9 kB +20\d\d-\d\d-\d\d$/)
+    if (columns === 40) expect(list.slice(copy + 1, copy + 4)).toEqual(['  images 60', '  shape 3x6x5', '  classes 30'])
     expect(list.filter((line) => line.startsWith('digits'))).toHaveLength(1)
     const info = await run(terminal, './im data info --dataset emoji')
     const table = info.findIndex((line) => line.startsWith('pixels 2'))

@@ -8,6 +8,7 @@ import {
   type DatasetDetails,
   type DatasetProgress,
   type InspectInput,
+  type InspectOptions,
 } from '../index.ts'
 import { addConfigFlags, loadFlags } from './config-flags.ts'
 import { integer } from './parse.ts'
@@ -51,7 +52,7 @@ async function chooseDataset(
   name: string | undefined,
   flags: Readonly<Record<string, unknown>>,
   log: (text: string) => void,
-): Promise<{ input: InspectInput; memory: Pick<InspectOptions, 'memoryBytes'> }> {
+): Promise<{ input: InspectInput; memory: InspectOptions }> {
   if (name !== undefined) {
     if (Object.keys(flags).some((flag) => !OWN_FLAGS.includes(flag))) {
       throw new ImmiscibleError('CONFIG', `info: expected the name of a decoded copy, or flags of a data set, got '${name}' and flags`)
