@@ -57,8 +57,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   sharp: /^ts\/dataset\/image\/(decode|sheet)\.ts$/,
   yauzl: /^ts\/dataset\/archive\/zip\.ts$/,
   'tar-stream': /^ts\/dataset\/archive\/tar\.ts$/,
-  hyparquet: /^ts\/dataset\/parquet\.ts$/,
-  'hyparquet-compressors': /^ts\/dataset\/parquet\.ts$/,
+  hyparquet: /^ts\/dataset\/parquet-file\.ts$/,
+  'hyparquet-compressors': /^ts\/dataset\/parquet-file\.ts$/,
   uplot: /^ts\/view\/assets\.ts$/,
   vitest: /^ts\/testing\/index\.ts$/,
 }

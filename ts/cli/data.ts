@@ -12,6 +12,7 @@ import {
   type DatasetRemoval,
 } from '../index.ts'
 import { formatBytes } from './bytes.ts'
+import { addDataEncode } from './data-encode.ts'
 import { addDataInfo } from './data-info.ts'
 import { createProgress } from './progress.ts'
 import { formatTable } from './table.ts'
@@ -24,6 +25,7 @@ export function addData(program: Command, print: (text: string) => void, log: (t
   addList(data, print)
   addVerify(data, print)
   addDataInfo(data, print, log)
+  addDataEncode(data, print, log)
   addClean(data, print, log)
 }
 

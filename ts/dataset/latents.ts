@@ -4,8 +4,8 @@ import type { ArraysConfig, Images } from './arrays.ts'
 import { readNumbers } from './dtype.ts'
 import { refuseFile } from './files.ts'
 
-/** Beside an array 'mean', in the order of the stored record; the mirror images are encoded for themselves. */
-const PARTS = ['mean', 'std', 'mean_mirrored', 'std_mirrored']
+/** After an array 'mean', in the order of the stored record; the mirror images are encoded for themselves. */
+const PARTS = ['std', 'mean_mirrored', 'std_mirrored']
 
 /** Of each image: mean, std, mirrored mean, mirrored std, as far as they are there and asked for. */
 export async function latentsOf(file: ArrayFile, name: string, array: FileArray, config: ArraysConfig): Promise<Images> {
@@ -14,12 +14,12 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
     refuseFile(array.path, 'latents [N, C, H, W]', `${describeArray(array)}, layout ${config.layout}`)
   const scale = Math.fround(scalingFactorOf(array.path, file, config))
   const isSampled = config.posterior === 'sample'
-  const wanted = name === 'mean' ? PARTS.filter((part) => file.names.includes(part) && (isSampled || part.startsWith('mean'))) : [name]
-  const hasStd = wanted.includes('std')
-  const hasMirrored = wanted.includes('mean_mirrored')
-  if (hasStd !== wanted.includes('std_mirrored') && hasMirrored)
-    refuseFile(array.path, 'std and std_mirrored, or neither', wanted.join(', '))
-  const parts = await Promise.all(wanted.map(async (part) => (part === name ? array : file.open(part))))
+  const others = name === 'mean' ? PARTS.filter((part) => file.names.includes(part) && (isSampled || !part.startsWith('std'))) : []
+  const [hasStd, hasMirrored] = [others.includes('std'), others.includes('mean_mirrored')]
+  if (others.includes('std_mirrored') !== (hasStd && hasMirrored))
+    refuseFile(array.path, 'a std for each mean, or for none', others.join(', '))
+  const parts = [array, ...(await Promise.all(others.map(async (part) => file.open(part))))]
+  const isStd = [false, ...others.map((part) => part.startsWith('std'))]
   for (const part of parts) {
     const isLike = part.shape.length === 4 && part.shape.every((side, axis) => side === shape[axis])
     if (!isLike || !['f', 'bf'].includes(part.dtype.kind) || part.dtype.bytes > 4) {
@@ -41,9 +41,12 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
         for (let at = 0; at < numbers.length; at++) {
           const value = Math.fround(numbers[at] * scale)
           const image = Math.floor(at / size)
-          if (!Number.isFinite(value) || (value < 0 && wanted[position].startsWith('std'))) {
-            const expected = wanted[position].startsWith('std') ? 'finite numbers from 0 on' : 'finite numbers'
-            refuseFile(part.path, expected, `${numbers[at]} in image ${first + image}, number ${at % size}`)
+          if (!Number.isFinite(value) || (value < 0 && isStd[position])) {
+            refuseFile(
+              part.path,
+              isStd[position] ? 'finite numbers from 0 on' : 'finite numbers',
+              `${numbers[at]} in image ${first + image}, number ${at % size}`,
+            )
           }
           records[(image * parts.length + position) * size + (at % size)] = value
         }

@@ -2,6 +2,7 @@
 import type { DatasetConfig, DatasetRecord } from '../../protocol/index.ts'
 import { openArrays } from './arrays.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { openCeleba } from './celeba.ts'
 import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
@@ -9,6 +10,8 @@ import { loadDigits } from './digits.ts'
 import { readSidecar } from './embedded.ts'
 import { loadEmoji } from './emoji.ts'
 import { openIdx } from './idx.ts'
+import { openImageFolder } from './image-folder.ts'
+import { openParquet } from './parquet.ts'
 import type { DatasetSource } from './source.ts'
 
 type Of<K extends DatasetConfig['kind']> = Extract<DatasetConfig, { kind: K }>
@@ -23,7 +26,10 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
+  celeba: openCeleba,
+  'image-folder': openImageFolder,
   arrays: openArrays,
+  parquet: openParquet,
   idx: openIdx,
 }
 
