@@ -8,6 +8,7 @@ import {
   type DatasetDetails,
   type DatasetProgress,
   type InspectInput,
+  type InspectOptions,
 } from '../index.ts'
 import { addConfigFlags, loadFlags } from './config-flags.ts'
 import { integer } from './parse.ts'
@@ -17,6 +18,8 @@ import { formatTable } from './table.ts'
 const NUM_IMAGES = 64
 /** Classes that are listed without --json. */
 const MAX_CLASSES = 20
+/** Those that are no config's. */
+const OWN_FLAGS = ['sheet', 'images', 'json']
 
 interface Flags {
   readonly sheet?: string
@@ -35,8 +38,8 @@ export function addDataInfo(data: Command, print: (text: string) => void, log: (
     .action(async (name: string | undefined, flags: Flags & Readonly<Record<string, unknown>>) => {
       const { sheet, images = NUM_IMAGES, json } = flags
       if (images < 1) throw new ImmiscibleError('CONFIG', '--images: expected at least 1, got 0')
-      const { input, memoryBytes } = await chooseDataset(name, flags, log)
-      const details = await inspectDataset(input, { memoryBytes, ...watching(log) })
+      const { input, memory } = await chooseDataset(name, flags, log)
+      const details = await inspectDataset(input, { ...memory, ...watching(log) })
       const isPixels = details.dtype === 'uint8'
       if (sheet !== undefined && isPixels) await writeContactSheet(input, sheet, images, { memoryBytes: 0 })
       const written = sheet !== undefined && isPixels ? resolve(sheet) : null
@@ -49,13 +52,17 @@ async function chooseDataset(
   name: string | undefined,
   flags: Readonly<Record<string, unknown>>,
   log: (text: string) => void,
-): Promise<{ input: InspectInput; memoryBytes: number }> {
+): Promise<{ input: InspectInput; memory: InspectOptions }> {
+  if (name !== undefined) {
+    if (Object.keys(flags).some((flag) => !OWN_FLAGS.includes(flag))) {
+      throw new ImmiscibleError('CONFIG', `info: expected the name of a decoded copy, or flags of a data set, got '${name}' and flags`)
+    }
+    return { input: { copy: name }, memory: {} }
+  }
   // Nothing of the run itself is looked at.
   const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags })
-  const memoryBytes = config.pipeline.datasetBytes
-  if (name !== undefined) return { input: { copy: name }, memoryBytes }
   if (file !== undefined) log(`config ${file}${run === undefined ? '' : `, run ${run}`}`)
-  return { input: config.dataset, memoryBytes }
+  return { input: config.dataset, memory: { memoryBytes: config.pipeline.datasetBytes } }
 }
 
 function watching(log: (text: string) => void) {

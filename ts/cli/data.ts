@@ -55,14 +55,14 @@ function describeList({ kinds, folder, copies }: DatasetList): string {
   return `${kindTable}\n\ndecoded, in ${folder}\n${copyTable}`
 }
 
-const COPY_HEADER = ['folder', 'data set', 'images', 'shape', 'classes', 'size', 'decoded']
+const COPY_HEADER = ['folder', 'images', 'shape', 'classes', 'size', 'decoded']
 
 function describeCopy({ name, contents, bytes }: DatasetCopy): string[] {
-  if (!contents) return [name, 'damaged: see `data verify`', '-', '-', '-', '-', '-']
+  if (!contents) return [name, 'damaged: see `data verify`', '-', '-', '-', '-']
   const { numImages, imageShape, dtype, classNames, createdAt } = contents
   const shape = `${imageShape.join('x')}${dtype === 'uint8' ? '' : ` ${dtype}`}`
-  const date = createdAt.slice(0, 16).replace('T', ' ')
-  return [name, contents.name, numImages.toLocaleString('en-US'), shape, String(classNames.length || '-'), formatBytes(bytes), date]
+  const classes = String(classNames.length || '-')
+  return [name, numImages.toLocaleString('en-US'), shape, classes, formatBytes(bytes), createdAt.slice(0, 10)]
 }
 
 function addVerify(data: Command, print: (text: string) => void): void {
