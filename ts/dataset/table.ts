@@ -23,7 +23,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 }
 
 /** Those that are decoded, once, into the cache. */
-const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
+const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
   celeba: openCeleba,
