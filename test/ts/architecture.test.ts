@@ -54,7 +54,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
   yaml: /^ts\/config\/yaml\.ts$/,
-  sharp: /^ts\/dataset\/image\/(decode|sheet)\.ts$/,
+  sharp: /^ts\/dataset\/image\/decode\.ts$/,
   yauzl: /^ts\/dataset\/archive\/zip\.ts$/,
   'tar-stream': /^ts\/dataset\/archive\/tar\.ts$/,
   hyparquet: /^ts\/dataset\/parquet-file\.ts$/,

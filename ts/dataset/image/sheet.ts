@@ -2,6 +2,7 @@
 import { ImmiscibleError } from '../../errors.ts'
 import { shuffledIndex } from '../../random/shuffle.ts'
 import type { Dataset } from '../dataset.ts'
+import { loadSharp } from './decode.ts'
 import { createResize } from './resize.ts'
 
 /** Pixels along the longer side of an image on the sheet: smaller ones are enlarged by whole factors up to it, larger ones shrunk. */
@@ -41,8 +42,7 @@ export async function drawSheet(dataset: Dataset, numImages: number): Promise<Ui
       }
     }
   }
-  // Loads libvips: nothing but a sheet needs it here.
-  const { default: sharp } = await import('sharp')
+  const sharp = await loadSharp()
   const png = sharp(sheet, { raw: { height: sheetHeight, width: sheetWidth, channels } }).png()
   return channels === 1 ? png.toColourspace('b-w').toBuffer() : png.toBuffer()
 }
