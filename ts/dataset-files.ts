@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TrainConfig } from '../protocol/index.ts'
 import { openDataset } from './dataset/table.ts'
+import { ImmiscibleError } from './errors.ts'
 
 export interface DatasetFiles {
   /** Raw uint8 [N, C, H, W]. */
@@ -15,9 +16,11 @@ export interface DatasetFiles {
   readonly numClasses: number
 }
 
+/** Throws a DATASET error for latents, which no judge of pixels can read. */
 export async function withDatasetFiles<T>(config: TrainConfig['dataset'], work: (files: DatasetFiles) => Promise<T>): Promise<T> {
   // One that was decoded is a file already.
-  const { labels: classes, imageShape, numClasses, stored } = await openDataset(config, { memoryBytes: 0 })
+  const { name, dtype, labels: classes, imageShape, numClasses, stored } = await openDataset(config, { memoryBytes: 0 })
+  if (dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${name}: expected pixels to compare samples with, got latents`)
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
   try {
     const [written, labels] = [join(folder, 'images'), join(folder, 'labels')]

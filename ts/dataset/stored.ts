@@ -45,6 +45,7 @@ export function datasetOf(
     numImages,
     imageShape,
     dtype: 'uint8',
+    scalingFactor: null,
     hasStd: false,
     hasMirrored: false,
     classNames: Array.from({ length: numClasses }, (_, label) => String(label)),

@@ -126,7 +126,7 @@ export async function runSchedule(
         runFolder: '/run',
         configHash: CONFIG_HASH,
         config: plants.orchestratorConfig?.(config) ?? config,
-        dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 },
+        dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10, dtype: 'uint8', scalingFactor: null },
       },
       workerLog: '/nowhere/worker.log',
       describeBatch: (step) => `batch ${step}`,
