@@ -16,8 +16,8 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
   const scale = Math.fround(scalingFactor)
   const isSampled = config.posterior === 'sample'
   const wanted = name === 'mean' ? PARTS.filter((part) => file.names.includes(part) && (isSampled || part.startsWith('mean'))) : [name]
-  const hasStd = wanted.includes('std')
-  const hasMirrored = wanted.includes('mean_mirrored')
+  const hasStd = name === 'mean' && wanted.includes('std')
+  const hasMirrored = name === 'mean' && wanted.includes('mean_mirrored')
   if (hasStd !== wanted.includes('std_mirrored') && hasMirrored)
     refuseFile(array.path, 'std and std_mirrored, or neither', wanted.join(', '))
   const parts = await Promise.all(wanted.map(async (part) => (part === name ? array : file.open(part))))
