@@ -12,7 +12,8 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
   const { shape } = array
   if (shape.length !== 4 || config.layout === 'nhwc')
     refuseFile(array.path, 'latents [N, C, H, W]', `${describeArray(array)}, layout ${config.layout}`)
-  const scale = Math.fround(scalingFactorOf(array.path, file, config))
+  const scalingFactor = scalingFactorOf(array.path, file, config)
+  const scale = Math.fround(scalingFactor)
   const isSampled = config.posterior === 'sample'
   const others = name === 'mean' ? PARTS.filter((part) => file.names.includes(part) && (isSampled || !part.startsWith('std'))) : []
   const [hasStd, hasMirrored] = [others.includes('std'), others.includes('mean_mirrored')]
@@ -32,6 +33,7 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
     imageShape: [shape[1], shape[2], shape[3]],
     numImages: shape[0],
     dtype: 'float32',
+    scalingFactor,
     hasStd,
     hasMirrored,
     async readRows(first, count) {
