@@ -163,6 +163,14 @@ export const arraysDataset = z
       .enum(['sample', 'mean'])
       .default('sample')
       .describe('of latents with a std beside their mean: a new draw for each sample, keyed by its number, or the mean alone'),
+    vae: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe(
+        'of latents: a local folder with a diffusers AutoencoderKL (safetensors), by which sample grids and the pipeline decode them; null: grids show the first channels',
+      ),
     ...augmentation,
   })
   .meta({ id: 'ArraysDataset' })
@@ -210,3 +218,18 @@ export const datasetConfig = z
   .meta({ id: 'DatasetConfig' })
 
 export type DatasetConfig = z.infer<typeof datasetConfig>
+
+export interface DatasetKind {
+  readonly kind: DatasetConfig['kind']
+  readonly description: string
+  /** What it is made from: what comes with the package, a download of `immiscible data fetch` (or a path), a path, or an object in TypeScript. */
+  readonly from: 'embedded' | 'fetched' | 'path' | 'object'
+}
+
+/** What can be trained on, in the order of the schema. */
+export const DATASET_KINDS: readonly DatasetKind[] = datasetConfig.options.map(({ shape, description = '' }) => ({
+  kind: shape.kind.value,
+  description,
+  from:
+    shape.kind.value === 'custom' ? 'object' : !('path' in shape) ? 'embedded' : shape.path.safeParse(null).success ? 'fetched' : 'path',
+}))

@@ -10,6 +10,7 @@ export { findConfigFile } from './config/file.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
 export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
+export { encodeDataset, type EncodedDataset, type EncodeOptions } from './encode.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'
 export {
@@ -37,6 +38,21 @@ export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from '
 export type { Dataset } from './dataset/dataset.ts'
 export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
 export type { DatasetProgress } from './dataset/table.ts'
+export {
+  cleanDatasets,
+  inspectDataset,
+  listDatasets,
+  verifyDatasets,
+  writeContactSheet,
+  type CleanOptions,
+  type DatasetCheck,
+  type DatasetCopy,
+  type DatasetDetails,
+  type DatasetList,
+  type DatasetRemoval,
+  type InspectInput,
+  type InspectOptions,
+} from './data.ts'
 export {
   compareRuns,
   listRuns,

@@ -18,9 +18,11 @@ export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
 }
 
 /** A run goes on from any folder. */
-function withAbsolutePath(config: TrainConfig): TrainConfig {
-  const { dataset } = config
-  return 'path' in dataset && dataset.path !== null ? { ...config, dataset: { ...dataset, path: resolve(dataset.path) } } : config
+export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
+  const dataset = { ...section }
+  if ('path' in dataset && dataset.path !== null) dataset.path = resolve(dataset.path)
+  if ('vae' in dataset && dataset.vae !== null) dataset.vae = resolve(dataset.vae)
+  return dataset
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
@@ -38,7 +40,8 @@ export async function prepare(
     ...(ownDataset && { dataset: sectionOfOwn(ownDataset) }),
   })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const pinned = withAbsolutePath(pinFiles(resolved.config))
+  const files = pinFiles(resolved.config)
+  const pinned = { ...files, dataset: withAbsolutePaths(files.dataset) }
   if (pinned.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${pinned.assignment.name}' itself, got only its name` },

@@ -9,6 +9,10 @@ export interface Sidecar {
   readonly name: string
   readonly shape: readonly [number, number, number, number]
   readonly numClasses: number
+  /** Names of the classes, where they have some. */
+  readonly classes?: readonly string[]
+  readonly source: string
+  readonly licence: string
   readonly sha256: Readonly<Record<string, string>>
 }
 
@@ -19,9 +23,13 @@ export interface Embedded {
   readonly labels: Int32Array
 }
 
+export function readSidecar(name: string, folder = new URL('embedded/', import.meta.url)): Sidecar {
+  return JSON.parse(readBytes(new URL(`${name}.json`, folder)).toString('utf8')) as Sidecar
+}
+
 /** Reads `NAME.json`, the file of pixels and `NAME.labels.bin` of `folder`. No byte is used before its file's hash holds. */
 export function readEmbedded(name: string, pixelFile: string, folder = new URL('embedded/', import.meta.url)): Embedded {
-  const sidecar = JSON.parse(readBytes(new URL(`${name}.json`, folder)).toString('utf8')) as Sidecar
+  const sidecar = readSidecar(name, folder)
   return {
     sidecar,
     pixels: readVerified(new URL(pixelFile, folder), sidecar),

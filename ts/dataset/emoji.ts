@@ -26,7 +26,7 @@ export function loadEmoji(resolution = SIZE): Dataset {
     }
   }
   const name = resolution === SIZE ? 'emoji' : `emoji-${resolution}`
-  return datasetOf(name, [numImages, CHANNELS, resolution, resolution], pixels, labels, sidecar.numClasses)
+  return datasetOf(name, [numImages, CHANNELS, resolution, resolution], pixels, labels, sidecar.classes)
 }
 
 /** weights[out][in] = the share of output pixel `out` that input pixel `in` covers, along one axis. */

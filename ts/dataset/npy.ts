@@ -23,6 +23,8 @@ export async function openNpy(path: string): Promise<ArrayFile> {
 /** Its arrays, without `.npy`. Throws a DATASET error for what is no zip archive; `open` for a member that is no npy file. */
 export async function openNpz(path: string): Promise<ArrayFile> {
   await using zip = await openZip(path)
+  // Labels under another name would be none.
+  await zip.checkNames()
   const names = zip.members.flatMap(({ name }) => (name.endsWith('.npy') ? [name.slice(0, -4)] : []))
   return { names, metadata: {}, open: (name) => openMember(path, `${name}.npy`) }
 }

@@ -41,7 +41,7 @@ export async function openParquetFile(path: string): Promise<ParquetFile> {
   const { bytes } = fileIdentity(path)
   if (bytes < 12) refuseFile(path, 'a parquet file', `${bytes} bytes: truncated?`)
   const file: AsyncBuffer = { byteLength: bytes, slice: (start, end = bytes) => readSlice(path, start, end) }
-  const { metadata, tree } = await explain(path, 'a parquet file', async () => {
+  const { metadata, tree } = await explain(path, 'expected a parquet file', async () => {
     const parsed = await parquetMetadataAsync(file, { geoparquet: false })
     return { metadata: parsed, tree: parquetSchema(parsed) }
   })
@@ -59,7 +59,7 @@ export async function openParquetFile(path: string): Promise<ParquetFile> {
       let firstRow = 0
       for (const [index, count] of rows.entries()) {
         if (count > 0)
-          yield await explain(`${path}: row group ${index}`, 'pages that can be read', () =>
+          yield await explain(`${path}: row group ${index}`, 'cannot be read', () =>
             readGroup(file, metadata, tree, index, firstRow, names),
           )
         firstRow += count
@@ -176,11 +176,11 @@ async function readSlice(path: string, start: number, end: number): Promise<Arra
 }
 
 /** What a library throws, as an error that names the file. */
-async function explain<T>(where: string, expected: string, run: () => Promise<T>): Promise<T> {
+async function explain<T>(where: string, what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run()
   } catch (cause) {
     if (cause instanceof ImmiscibleError) throw cause
-    return refuseFile(where, expected, `what cannot be: ${(cause as Error).message}`, cause)
+    throw new ImmiscibleError('DATASET', `${where}: ${what}: ${(cause as Error).message}`, { cause })
   }
 }

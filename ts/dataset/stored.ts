@@ -24,13 +24,13 @@ export function openStored(stored: StoredDataset): Dataset {
   return { name, numImages, imageShape, dtype, numClasses, sha256, stored, read, ...(labels && { labels }) }
 }
 
-/** A data set of pixels in memory, with labels or without. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
+/** A data set of pixels in memory, with labels or without. `pixels`: uint8, image, channel, height, width; `classes`: how many, or their names. Throws a DATASET error where the sizes do not fit. */
 export function datasetOf(
   name: string,
   shape: readonly [number, number, number, number],
   pixels: Uint8Array,
   labels?: Int32Array,
-  numClasses = 0,
+  classes: number | readonly string[] = 0,
 ): Dataset {
   const [numImages, ...imageShape] = shape
   const imageBytes = imageShape.reduce((product, size) => product * size, 1)
@@ -45,9 +45,10 @@ export function datasetOf(
     numImages,
     imageShape,
     dtype: 'uint8',
+    scalingFactor: null,
     hasStd: false,
     hasMirrored: false,
-    classNames: Array.from({ length: numClasses }, (_, label) => String(label)),
+    classNames: typeof classes === 'number' ? Array.from({ length: classes }, (_, label) => String(label)) : [...classes],
     sha256: createHash('sha256')
       .update(shape.join('x'))
       .update(pixels)

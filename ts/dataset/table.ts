@@ -1,5 +1,5 @@
 /** Data sets by name: add a file and a row. */
-import type { DatasetConfig } from '../../protocol/index.ts'
+import type { DatasetConfig, DatasetRecord } from '../../protocol/index.ts'
 import { openArrays } from './arrays.ts'
 import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
 import { openCeleba } from './celeba.ts'
@@ -7,6 +7,7 @@ import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
 import type { Dataset } from './dataset.ts'
 import { loadDigits } from './digits.ts'
+import { readSidecar } from './embedded.ts'
 import { loadEmoji } from './emoji.ts'
 import { openIdx } from './idx.ts'
 import { openImageFolder } from './image-folder.ts'
@@ -22,7 +23,7 @@ const EMBEDDED: { readonly [K in Embedded]: (config: Of<K>) => Dataset } = {
 }
 
 /** Those that are decoded, once, into the cache. */
-const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]?: (config: Of<K>) => DatasetSource } = {
+const SOURCES: { readonly [K in Exclude<DatasetConfig['kind'], Embedded | 'custom'>]: (config: Of<K>) => DatasetSource } = {
   cifar10: openCifar,
   cifar100: openCifar,
   celeba: openCeleba,
@@ -46,12 +47,29 @@ export function sourceOf(config: DatasetConfig): DatasetSource | undefined {
   return open(config)
 }
 
+/** A data set with what is known of it beside its images. */
+export interface DescribedDataset {
+  readonly dataset: Dataset
+  readonly about: Pick<DatasetRecord, 'source' | 'licence' | 'notes'>
+  /** Of the cache; undefined: it comes with the package. */
+  readonly folder: string | undefined
+}
+
 /** The data set of a section, decoded if it is not in the cache yet. Throws a DATASET error that names the file. */
 export async function openDataset(config: DatasetConfig, options: OpenOptions = {}): Promise<Dataset> {
-  if (isEmbedded(config)) return (EMBEDDED[config.kind] as (config: DatasetConfig) => Dataset)(config)
+  return (await openDescribed(config, options)).dataset
+}
+
+/** As openDataset(). */
+export async function openDescribed(config: DatasetConfig, options: OpenOptions = {}): Promise<DescribedDataset> {
+  if (isEmbedded(config)) {
+    const { source, licence } = readSidecar(config.kind)
+    const dataset = (EMBEDDED[config.kind] as (config: DatasetConfig) => Dataset)(config)
+    return { dataset, about: { source, licence, notes: [] }, folder: undefined }
+  }
   const source = sourceOf(config)
   const { folder, record } = source ? await cacheSource(source, options) : findOwn(config as Of<'custom'>)
-  return openCached(folder, record, options.memoryBytes ?? Infinity)
+  return { dataset: openCached(folder, record, options.memoryBytes ?? Infinity), about: record, folder }
 }
 
 /** A data set of the caller's, in the cache from now on. */

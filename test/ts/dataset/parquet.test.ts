@@ -61,6 +61,10 @@ bad = lambda number, value, sequence: [value if at == number else one for at, on
 write('null-image.parquet', table(bad(9, None, structs))); write('null-bytes.parquet', table(bad(9, {'bytes': None, 'path': '9.png'}, structs))); write('null-label.parquet', table(label=bad(9, None, labels))); write('minus.parquet', table(label=bad(9, -1, labels))); write('many.parquet', table(label=bad(9, 10, labels)))
 write('no-image.parquet', table(bad(9, {'bytes': b'no image', 'path': '9.png'}, structs))); write('sizes.parquet', table(bad(9, {'bytes': png(colour[0, :8]), 'path': '9.png'}, structs))); write('string.parquet', table(['x'] * n, pa.string())); write('empty.parquet', table([], label=[]))
 write('float-label.parquet', table(label=[float(label) for label in labels], label_kind=pa.float32())); write('names.parquet', table(known={**features, 'label': {'_type': 'ClassLabel', 'names': 'x'}}))
+# Levels in two bytes, 7 times 2: made to say 2^27 times.
+write('levels.parquet', table(), compression='none', use_dictionary=False)
+raw = (folder / 'levels.parquet').read_bytes(); place = raw.index(b'\\x02\\0\\0\\0\\x0e\\x02')
+(folder / 'levels-lie.parquet').write_bytes(raw[:place] + b'\\x04\\0\\0\\0\\xfe\\xff\\xff\\x7f' + raw[place + 8:])
 made = table(); pq.write_table(made.replace_schema_metadata({'huggingface': '{'}), folder / 'json.parquet')
 answer = {'labels': labels}
 `)) as typeof files
@@ -80,6 +84,7 @@ const WHOLE = [
   'one-group',
   'small-pages',
   'checksums',
+  'levels',
   'required',
   'large',
   'int8',
@@ -185,6 +190,7 @@ describe('refused by the name of the file', () => {
     ['no-image', /: row 9 \(9.png\): /],
     ['sizes', /: row 9 \(9.png\): expected an image of 16x16, as .*: row 0 \(0.png\), got 16x8/],
     ['string', /expected one column of images, .*, got image \(other\), label \(integers\)/],
+    ['levels-lie', /: row group 0: cannot be read: expected (7 equal numbers|runs of numbers)/],
     ['names', /expected names of the classes of 'label'/],
     ['json', /expected JSON as its metadata 'huggingface'/],
     ['empty', /expected images, got none/],

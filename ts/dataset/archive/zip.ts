@@ -13,6 +13,8 @@ export interface Zip extends AsyncDisposable {
   readonly members: readonly Member[]
   /** Checked against size and CRC-32. Throws a DATASET error that names archive and member. */
   read(name: string): Promise<Uint8Array>
+  /** Names have no checksum, but each is there twice: `read` compares the two, and this does for all members. Throws as `read` does. */
+  checkNames(): Promise<void>
 }
 
 interface Stored extends Member {
@@ -44,6 +46,13 @@ export async function openZip(path: string, options: ArchiveOptions = {}): Promi
         if (!member) return refuseMember(path, name, 'expected a member of the archive, got nothing there')
         checkMemberBytes(path, member, options)
         return readMember(path, opened, member)
+      },
+      async checkNames() {
+        for (const { name, entry } of members) {
+          const header = Buffer.alloc(LOCAL_HEADER_BYTES + entry.fileNameLength)
+          await opened.read(header, 0, header.length, entry.relativeOffsetOfLocalHeader)
+          checkHeader(path, name, entry, header)
+        }
       },
       [Symbol.asyncDispose]: () => opened.close(),
     }
@@ -105,15 +114,8 @@ async function readMember(path: string, file: FileHandle, { name, bytes, entry }
   // The extra field of the local header has a length of its own: guessed, so that one read is mostly enough.
   const guess = Buffer.alloc(LOCAL_HEADER_BYTES + entry.fileNameLength + entry.extraFieldLength + entry.compressedSize)
   const { bytesRead } = await file.read(guess, 0, guess.length, start)
-  const isHeader = bytesRead >= LOCAL_HEADER_BYTES && guess.readUInt32LE(0) === 0x04034b50
+  checkHeader(path, name, entry, guess)
   const nameEnd = LOCAL_HEADER_BYTES + entry.fileNameLength
-  if (
-    !isHeader ||
-    guess.readUInt16LE(26) !== entry.fileNameLength ||
-    !guess.subarray(LOCAL_HEADER_BYTES, nameEnd).equals(entry.fileNameRaw)
-  ) {
-    refuseMember(path, name, 'expected its own header in front of it, got another')
-  }
   const dataStart = nameEnd + guess.readUInt16LE(28)
   let data = guess.subarray(dataStart, dataStart + entry.compressedSize)
   if (dataStart + entry.compressedSize > bytesRead) {
@@ -126,6 +128,13 @@ async function readMember(path: string, file: FileHandle, { name, bytes, entry }
   const actual = crc32(content)
   if (actual !== entry.crc32) refuseMember(path, name, `expected CRC-32 ${entry.crc32}, got ${actual}`)
   return content
+}
+
+function checkHeader(path: string, name: string, entry: Entry, header: Buffer): void {
+  const ownName = header.subarray(LOCAL_HEADER_BYTES, LOCAL_HEADER_BYTES + entry.fileNameLength)
+  const isOwn =
+    header.readUInt32LE(0) === 0x04034b50 && header.readUInt16LE(26) === entry.fileNameLength && ownName.equals(entry.fileNameRaw)
+  if (!isOwn) refuseMember(path, name, 'expected its own header in front of it, got another')
 }
 
 async function inflate(path: string, name: string, data: Buffer, bytes: number): Promise<Buffer> {

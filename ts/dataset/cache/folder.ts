@@ -42,17 +42,37 @@ export function advice(folder: string): string {
   return `remove ${folder}, and it is decoded again`
 }
 
-/** All folders with a record, in the order of their names. */
-export function listCached(): { readonly folder: string; readonly record: DatasetRecord }[] {
-  let names: string[]
-  try {
-    names = readdirSync(datasetsFolder()).toSorted()
-  } catch {
-    return []
-  }
-  return names.flatMap((name) => {
+/** A decoded data set of the cache. */
+export interface CachedCopy {
+  /** Of its folder. */
+  readonly name: string
+  readonly folder: string
+  /** undefined: its dataset.json is damaged. */
+  readonly record: DatasetRecord | undefined
+  /** What is wrong with its dataset.json. */
+  readonly problem: string | undefined
+}
+
+/** All folders with a dataset.json, in the order of their names. */
+export function listCached(): CachedCopy[] {
+  return namesIn(datasetsFolder()).flatMap((name): CachedCopy[] => {
     const folder = join(datasetsFolder(), name)
-    const record = name.includes(TEMPORARY) ? undefined : readRecord(folder)
-    return record ? [{ folder, record }] : []
+    if (name.includes(TEMPORARY)) return []
+    try {
+      const record = readRecord(folder)
+      return record ? [{ name, folder, record, problem: undefined }] : []
+    } catch (error) {
+      return [{ name, folder, record: undefined, problem: (error as Error).message }]
+    }
   })
+}
+
+/** In order; none where there is no folder. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).toSorted()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }

@@ -71,6 +71,16 @@ async function build(
   mkdirSync(datasetsFolder(), { recursive: true })
   const placeholder = folderOf({ sha256: '' } as DatasetRecord)
   const temporary = `${placeholder}${TEMPORARY}${randomUUID()}`
+  return withLock(`${temporary}.lock`, {}, () => buildIn(temporary, source, folderOf, { signal, onProgress }))
+}
+
+/** Its own lock says that somebody is at it; without one, it was left by a builder that was killed. */
+async function buildIn(
+  temporary: string,
+  source: DatasetSource,
+  folderOf: (record: DatasetRecord) => string,
+  { signal, onProgress }: BuildOptions,
+): Promise<{ folder: string; record: DatasetRecord }> {
   mkdirSync(temporary)
   try {
     const decoding = await source.decode({ signal })
@@ -110,7 +120,8 @@ function syncFolder(folder: string): void {
 
 async function writeImages(source: DatasetSource, decoding: Decoding, folder: string, options: BuildOptions): Promise<DatasetRecord> {
   const { imageShape, classNames, dtype = 'uint8', hasStd = false, hasMirrored = false } = decoding
-  const layout = { name: source.name, imageShape, classNames: [...classNames], dtype, hasStd, hasMirrored }
+  const scalingFactor = dtype === 'float32' ? (decoding.scalingFactor ?? 1) : null
+  const layout = { name: source.name, imageShape, classNames: [...classNames], dtype, scalingFactor, hasStd, hasMirrored }
   const size = recordBytes({ ...layout, numImages: 0, sha256: '' })
   const pixelsHash = createHash('sha256')
   const checksums: number[] = []
@@ -135,24 +146,37 @@ async function writeImages(source: DatasetSource, decoding: Decoding, folder: st
     [CHECKSUMS_FILE]: await writeNumbers(join(folder, CHECKSUMS_FILE), Uint32Array.from(checksums)),
     ...(labels.length > 0 && { [LABELS_FILE]: await writeNumbers(join(folder, LABELS_FILE), Int32Array.from(labels)) }),
   }
-  const content = [numImages, ...imageShape, dtype, hasStd, hasMirrored, classNames.length, imagesSha256, files[LABELS_FILE]?.sha256 ?? '']
+  const content = {
+    numImages,
+    imageShape: [...imageShape] satisfies DatasetRecord['imageShape'],
+    dtype,
+    scalingFactor,
+    hasStd,
+    hasMirrored,
+    classNames: labels.length > 0 ? [...classNames] : [],
+    files,
+  }
   return {
     format: 'immiscible-dataset/1',
     name: source.name,
     source: source.source,
     licence: source.licence,
-    numImages,
-    imageShape: [...imageShape],
-    dtype,
-    hasStd,
-    hasMirrored,
-    classNames: labels.length > 0 ? [...classNames] : [],
+    ...content,
     notes: [...(decoding.notes?.() ?? [])],
-    sha256: createHash('sha256').update(content.join(' ')).digest('hex'),
-    files,
+    sha256: hashContent(content),
     identity: source.identity,
     createdAt: new Date().toISOString(),
   }
+}
+
+/** Of shape, images and labels, as the record has it. */
+export function hashContent(
+  record: Omit<DatasetRecord, 'format' | 'name' | 'source' | 'licence' | 'notes' | 'sha256' | 'identity' | 'createdAt'>,
+): string {
+  const { numImages, imageShape, dtype, hasStd, hasMirrored, classNames, files } = record
+  const [images, labels] = [IMAGES_FILE, LABELS_FILE].map((name) => files[name]?.sha256 ?? '')
+  const content = [numImages, ...imageShape, dtype, hasStd, hasMirrored, classNames.length, images, labels]
+  return createHash('sha256').update(content.join(' ')).digest('hex')
 }
 
 async function writeNumbers(path: string, numbers: Uint32Array | Int32Array): Promise<{ bytes: number; sha256: string }> {

@@ -155,12 +155,12 @@ type Sharp = (typeof import('sharp'))['default']
 let loading: Promise<Sharp> | undefined
 
 /** When the first image needs it: it is native code that may be missing, and everything else works without. */
-async function loadSharp(): Promise<Sharp> {
+export async function loadSharp(): Promise<Sharp> {
   try {
     loading ??= import('sharp').then((module) => module.default)
     return await loading
   } catch (cause) {
-    const what = `sharp, which decodes JPEG and WebP, cannot be loaded: ${(cause as Error).message}`
+    const what = `sharp, which decodes JPEG and WebP and writes sheets, cannot be loaded: ${(cause as Error).message}`
     throw new ImmiscibleError('DATASET', `${what}: install it anew (npm install --include=optional sharp)`, { cause })
   }
 }
