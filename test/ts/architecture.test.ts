@@ -24,6 +24,7 @@ const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly 
   'ts/kernel': { may: [] },
   'ts/random': { may: ['ts/kernel'] },
   'ts/dataset': { may: ['protocol', 'ts/kernel', 'ts/random', 'ts/errors.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
+  'ts/download': { may: ['protocol', 'ts/errors.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
   'ts/assignment': { may: ['ts/kernel', 'ts/random', 'ts/errors.ts'], types: ['protocol'] },
   'ts/pipeline': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
   'ts/worker': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
