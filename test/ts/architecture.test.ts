@@ -168,6 +168,7 @@ describe('the tree', () => {
 describe('control: each planted violation is found', () => {
   const cases: readonly [name: string, file: string, source: string, find: (files: Sources) => string[]][] = [
     ['dataset -> assignment', 'ts/dataset/x.ts', "import { linear } from '../assignment/linear.ts'", findTypeScriptViolations],
+    ['download -> dataset', 'ts/download/x.ts', "import { fileIdentity } from '../dataset/files.ts'", findTypeScriptViolations],
     ['kernel -> node', 'ts/kernel/x.ts', "import { join } from 'node:path'", findTypeScriptViolations],
     ['kernel -> errors', 'ts/kernel/x.ts', "import { ImmiscibleError } from '../errors.ts'", findTypeScriptViolations],
     [
@@ -255,6 +256,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'diagnose',
   'ensureEnvironment',
   'evaluateRun',
+  'fetchDataset',
   'findConfigFile',
   'formatAnalysis',
   'formatDiagnosis',
@@ -303,6 +305,9 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type ErrorCode',
   'type Estimate',
   'type Evaluation',
+  'type FetchOptions',
+  'type FetchProgress',
+  'type Fetched',
   'type KeyPairFiles',
   'type LinearOptions',
   'type ListRunsOptions',

@@ -47,7 +47,12 @@ export async function downloadFile(download: Download, options: TransferOptions 
   await withLock(lock, { ...(signal && { signal }), onWait }, async () => {
     if (isSaid && (await isThere(download, options))) return
     await using partial = await openPartial(path, publicAddress(url))
-    await retrying(path, options, () => transfer(download, partial, options), () => partial.size)
+    await retrying(
+      path,
+      options,
+      () => transfer(download, partial, options),
+      () => partial.size,
+    )
     await check(download, partial, signal)
     await partial.finish()
   })
@@ -77,8 +82,8 @@ async function transfer({ url, path, bytes }: Download, partial: Partial, option
   if (partial.size > 0 && partial.size === whole) return
   const validator = known && validatorOf(known)
   const headers = known && { range: `bytes=${partial.size}-`, ...(validator && { 'if-range': validator }) }
-  const answer = await get(url, known ? [200, 206, 416] : [200], { ...options, ...(headers && { headers }) })
-  if (answer.status === 416) return outOfRange(answer, partial, whole)
+  using answer = await get(url, known ? [200, 206, 416] : [200], { ...options, ...(headers && { headers }) })
+  if (answer.status === 416) return await outOfRange(answer, partial, whole)
   const total = answer.status === 206 ? await continued(answer, partial) : declaredLength(answer)
   if (bytes !== undefined && total !== undefined && total !== bytes) {
     await partial.clear()
@@ -123,8 +128,7 @@ async function continued({ headers }: Answer, partial: Partial): Promise<number 
 }
 
 /** Nothing is left: the file is whole, or what was begun is not what the server has now. */
-async function outOfRange({ headers, body }: Answer, partial: Partial, whole: number | undefined): Promise<void> {
-  for await (const _ of body) break
+async function outOfRange({ headers }: Answer, partial: Partial, whole: number | undefined): Promise<void> {
   const [, total] = /^bytes \*\/(\d+)$/.exec(headers['content-range'] ?? '') ?? []
   if (partial.size === (whole ?? Number(total))) return
   const message = `expected bytes from ${partial.size} on, got the answer that there are none`

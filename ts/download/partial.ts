@@ -53,7 +53,9 @@ export async function openPartial(path: string, url: string): Promise<Partial> {
     } catch (cause) {
       if (!['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause
       size = statSync(file).size
-      throw new ImmiscibleError('DATASET', `${path}: the disk is full after ${size} bytes, which are kept: make room and start again`, { cause })
+      throw new ImmiscibleError('DATASET', `${path}: the disk is full after ${size} bytes, which are kept: make room and start again`, {
+        cause,
+      })
     }
   }
 
@@ -81,8 +83,9 @@ export async function openPartial(path: string, url: string): Promise<Partial> {
       })
     },
     async checkRoom(bytes) {
-      const { bavail, bsize } = await statfs(dirname(file))
-      if (bytes <= bavail * bsize) return
+      const { bavail, bsize, blocks } = await statfs(dirname(file))
+      // Some network file systems say that they have no blocks at all.
+      if (bytes <= bavail * bsize || blocks === 0) return
       throw new ImmiscibleError('DATASET', `${path}: expected room for ${bytes} bytes more on its disk, got ${bavail * bsize}`)
     },
     async finish() {

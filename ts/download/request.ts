@@ -25,11 +25,13 @@ export interface RequestOptions {
   readonly explain?: ((status: number) => string) | undefined
 }
 
+/** To be disposed: a body that was not read to its end holds its connection. */
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** Must be read to its end or left by `break`: until then the connection is held. Throws a PassingError where it drops or falls silent. */
+  /** Throws a PassingError where it drops or falls silent. */
   readonly body: AsyncIterable<Uint8Array>
+  [Symbol.dispose](): void
 }
 
 export function isOffline(offline: boolean | undefined, env: NodeJS.ProcessEnv = process.env): boolean {
@@ -39,7 +41,7 @@ export function isOffline(offline: boolean | undefined, env: NodeJS.ProcessEnv =
 
 /** Throws a DATASET error for what is no http or https address. @param what names it. */
 export function parseAddress(text: string, what: string, base?: URL): URL {
-  const url = URL.canParse(text, base) ? new URL(text, base) : undefined
+  const url = URL.parse(text, base?.href) ?? undefined
   if (url && ['http:', 'https:'].includes(url.protocol)) return url
   throw new ImmiscibleError('DATASET', `${what}: expected an http or https address, got ${JSON.stringify(text)}`)
 }
@@ -62,9 +64,10 @@ export async function get(address: URL, expected: readonly number[], options: Re
   if (isOffline(options.offline)) throw new ImmiscibleError('DATASET', `${where}: offline, so it was not asked for`)
   let url = address
   for (let redirects = 0; ; redirects++) {
-    const response = await send(url, options)
+    const response = await send(url, where, options)
     const { statusCode: status = 0, statusMessage, headers } = response
-    if (expected.includes(status)) return { status, headers, body: readBody(response, options) }
+    const body = readBody(response, where, options)
+    if (expected.includes(status)) return { status, headers, body, [Symbol.dispose]: () => void response.destroy() }
     response.destroy()
     const isRedirect = [301, 302, 303, 307, 308].includes(status) && headers.location !== undefined
     if (!isRedirect) {
@@ -86,7 +89,11 @@ export function redirectedTo(url: URL, location: string, where: string): URL {
   return next
 }
 
-async function send(url: URL, { headers, authorization, signal, stallMs = STALL_MS }: RequestOptions): Promise<IncomingMessage> {
+async function send(
+  url: URL,
+  where: string,
+  { headers, authorization, signal, stallMs = STALL_MS }: RequestOptions,
+): Promise<IncomingMessage> {
   const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http')
   return new Promise((resolve, reject) => {
     const sent = request(url, {
@@ -106,13 +113,17 @@ async function send(url: URL, { headers, authorization, signal, stallMs = STALL_
     // Later ones come out of the body as well.
     sent.on('error', (error) => {
       clearTimeout(timer)
-      reject(signal?.aborted ? (signal.reason as Error) : (connectionError(error) as Error))
+      reject(signal?.aborted ? (signal.reason as Error) : connectionError(error, where))
     })
     sent.end()
   })
 }
 
-async function* readBody(response: IncomingMessage, { signal, stallMs = STALL_MS }: RequestOptions): AsyncGenerator<Uint8Array> {
+async function* readBody(
+  response: IncomingMessage,
+  where: string,
+  { signal, stallMs = STALL_MS }: RequestOptions,
+): AsyncGenerator<Uint8Array> {
   const watch = (): NodeJS.Timeout => setTimeout(() => response.destroy(silence(stallMs)), stallMs)
   let timer = watch()
   try {
@@ -122,7 +133,7 @@ async function* readBody(response: IncomingMessage, { signal, stallMs = STALL_MS
       timer = watch()
     }
   } catch (error) {
-    throw signal?.aborted ? (signal.reason as Error) : connectionError(error)
+    throw signal?.aborted ? (signal.reason as Error) : connectionError(error, where)
   } finally {
     clearTimeout(timer)
   }

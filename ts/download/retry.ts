@@ -48,7 +48,7 @@ export interface RetryOptions {
 export async function retrying<T>(what: string, options: RetryOptions, work: () => Promise<T>, progress = () => 0): Promise<T> {
   const { retries = 5, backoffMs = 1000, signal, onNotice } = options
   let furthest = progress()
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     signal?.throwIfAborted()
     try {
       return await work()
@@ -70,10 +70,11 @@ export async function retrying<T>(what: string, options: RetryOptions, work: () 
   }
 }
 
-/** An error of a connection: one that can pass, or itself. */
-export function connectionError(cause: unknown): unknown {
+/** What an error of a connection to `where` means: it can pass, or it cannot. */
+export function connectionError(cause: unknown, where: string): Error {
   const { code = '', message } = cause as NodeJS.ErrnoException
-  if (!PASSING_CODES.includes(code)) return cause
+  if (cause instanceof PassingError) return cause
+  if (!PASSING_CODES.includes(code)) return new ImmiscibleError('DATASET', `${where}: ${message || code}`, { cause })
   return new PassingError(code === 'ECONNRESET' ? 'the connection was dropped' : message || code, { cause })
 }
 
