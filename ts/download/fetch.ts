@@ -70,7 +70,8 @@ async function fetchRepo(repo: string, { url, revision = 'main', split, onProgre
   return { files, licence: null }
 }
 
-async function fetchEntry(name: string, entry: CatalogEntry, options: FetchOptions): Promise<Fetched> {
+/** Of one with files of its own. */
+export async function fetchEntry(name: string, entry: CatalogEntry, options: FetchOptions): Promise<Fetched> {
   const { signal, onProgress, onNotice } = options
   for (const option of ['revision', 'split'] as const) {
     if (options[option] !== undefined)
