@@ -3,7 +3,9 @@ import type { Command } from 'commander'
 import { fetchDataset, type FetchOptions } from '../index.ts'
 import { createProgress } from './progress.ts'
 
-const MB = 1e6
+function formatBytes(bytes: number): string {
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
+}
 
 /** Adds the command to `data`. */
 export function addDataFetch(data: Command, print: (text: string) => void, log: (text: string) => void): void {
@@ -17,7 +19,7 @@ export function addDataFetch(data: Command, print: (text: string) => void, log: 
     .option('--revision <revision>', 'of a data set of the Hub: branch, tag or commit; main where it is not given')
     .option('--split <split>', 'of a data set of the Hub: files whose name begins with it; all where it is not given')
     .action(async (name: string, flags: FetchOptions) => {
-      const progress = createProgress(process.stderr, (bytes) => `${(bytes / MB).toFixed(1)} MB`)
+      const progress = createProgress(process.stderr, formatBytes)
       let shown: string | undefined
       const fetched = await fetchDataset(name, {
         ...flags,

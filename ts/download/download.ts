@@ -33,7 +33,7 @@ export async function downloadFile(download: Download, options: TransferOptions 
   const { path, url, lock = `${path}.lock` } = download
   const { signal, onNotice } = options
   signal?.throwIfAborted()
-  if (await isThere(download, options)) return
+  if (await isThere(download, { signal })) return
   if (isOffline(options.offline)) {
     const found = existsSync(path) ? 'a file with another checksum' : 'nothing there'
     throw new ImmiscibleError('DATASET', `${path}: expected the file, got ${found}; offline, so ${publicAddress(url)} was not asked`)
@@ -45,7 +45,8 @@ export async function downloadFile(download: Download, options: TransferOptions 
     isSaid = true
   }
   await withLock(lock, { ...(signal && { signal }), onWait }, async () => {
-    if (isSaid && (await isThere(download, options))) return
+    // Another process may have been faster.
+    if (await isThere(download, options)) return
     await using partial = await openPartial(path, publicAddress(url))
     await retrying(
       path,
@@ -58,7 +59,7 @@ export async function downloadFile(download: Download, options: TransferOptions 
   })
 }
 
-async function isThere({ path, checksum }: Download, { signal, onNotice }: TransferOptions): Promise<boolean> {
+async function isThere({ path, checksum }: Download, { signal, onNotice }: Pick<TransferOptions, 'signal' | 'onNotice'>): Promise<boolean> {
   if (!existsSync(path)) return false
   const digest = await computeDigest(path, checksum.algorithm, signal)
   if (digest === checksum.digest) return true

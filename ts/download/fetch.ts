@@ -54,7 +54,7 @@ export async function fetchDataset(name: string, options: FetchOptions = {}): Pr
   try {
     const entry = Object.hasOwn(CATALOG, name) ? CATALOG[name] : undefined
     if (entry) return await fetchEntry(name, entry, options)
-    if (/^[\w.-]+\/[\w.-]+$/.test(name)) return await fetchRepo(name, options)
+    if (/^\w[\w.-]*\/\w[\w.-]*$/.test(name)) return await fetchRepo(name, options)
   } catch (cause) {
     if (options.signal?.aborted) throw new ImmiscibleError('ABORTED', `${name}: aborted`, { cause: options.signal.reason })
     if (cause instanceof ImmiscibleError) throw cause

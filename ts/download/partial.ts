@@ -70,7 +70,7 @@ export async function openPartial(path: string, url: string): Promise<Partial> {
     restart(next) {
       return writing(async () => {
         // In this order, so that no byte is ever taken for one of another version.
-        await handle.truncate(0)
+        if (size > 0) await handle.truncate(0)
         size = 0
         version = next
         await writeFile(versionFile, JSON.stringify(next))

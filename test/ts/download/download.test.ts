@@ -1,6 +1,6 @@
 /** Downloading one file from a server that drops, stalls and lies: whole and right, or not there and said why. */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,9 +31,15 @@ const path = (): string => join(folder, 'sub', 'data.bin')
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex')
 const ranges = (): (string | undefined)[] => server.requests.map(({ headers }) => headers.range)
 
-async function fetchIt(options: TransferOptions = {}, { bytes, digest = md5(BYTES) }: { bytes?: number; digest?: string } = {}): Promise<void> {
+async function fetchIt(
+  options: TransferOptions = {},
+  { bytes, digest = md5(BYTES) }: { bytes?: number; digest?: string } = {},
+): Promise<void> {
   const checksum = { algorithm: 'md5' as const, digest }
-  await downloadFile({ url: new URL(server.url + NAME), path: path(), checksum, ...(bytes !== undefined && { bytes }) }, { ...QUICK, ...options })
+  await downloadFile(
+    { url: new URL(server.url + NAME), path: path(), checksum, ...(bytes !== undefined && { bytes }) },
+    { ...QUICK, ...options },
+  )
 }
 
 function expectWhole(bytes = BYTES): void {
@@ -46,7 +52,7 @@ const left = (): string[] => (existsSync(join(folder, 'sub')) ? readdirSync(join
 
 /** As a killed process leaves it. */
 async function leavePartial(numBytes: number, file = FILE): Promise<void> {
-  server.misbehave = (context) => drop(context, file, numBytes)
+  server.misbehave = (context) => drop(context, file, numBytes, `${path()}.partial`)
   await expect(fetchIt({ retries: 0 })).rejects.toThrow('dropped')
   expect(left()).toEqual(['data.bin.partial', 'data.bin.partial.json'])
   server.misbehave = () => false
@@ -57,7 +63,10 @@ test('a file is brought to its place; what is there is not asked for again', asy
   const shown: [number, number | undefined][] = []
   await fetchIt({ onProgress: (...amounts) => shown.push(amounts) })
   expectWhole()
-  expect([shown[0], shown.at(-1)]).toEqual([[0, SIZE], [SIZE, SIZE]])
+  expect([shown[0], shown.at(-1)]).toEqual([
+    [0, SIZE],
+    [SIZE, SIZE],
+  ])
   expect(shown.map(([bytes]) => bytes)).toEqual(shown.map(([bytes]) => bytes).toSorted((a, b) => a - b))
   await fetchIt()
   expect(server.requests.length).toBe(1)
@@ -82,12 +91,14 @@ test('SHA-256 and git checksums are checked as well', async () => {
   await downloadFile({ url, path: path(), checksum: { algorithm: 'sha256', digest: sha256 } })
   await downloadFile({ url, path: join(folder, 'git'), checksum: { algorithm: 'git', digest: git } })
   const wrong = { algorithm: 'git' as const, digest: createHash('sha1').update(BYTES).digest('hex') }
-  await expect(downloadFile({ url, path: join(folder, 'wrong'), checksum: wrong })).rejects.toThrow(`expected git ${wrong.digest}, got ${git}`)
+  await expect(downloadFile({ url, path: join(folder, 'wrong'), checksum: wrong })).rejects.toThrow(
+    `expected git ${wrong.digest}, got ${git}`,
+  )
 })
 
 describe('what can pass is tried again, and goes on where it was', () => {
   test('a dropped connection: no byte is fetched twice', async () => {
-    server.misbehave = (context) => context.attempt < 2 && drop(context, FILE, 100_000)
+    server.misbehave = (context) => context.attempt < 2 && drop(context, FILE, 100_000, `${path()}.partial`)
     const notices: string[] = []
     await fetchIt({ onNotice: (message) => notices.push(message) })
     expectWhole()
@@ -98,14 +109,14 @@ describe('what can pass is tried again, and goes on where it was', () => {
   })
 
   test('more drops than retries, each further than the last', async () => {
-    server.misbehave = (context) => context.attempt < 9 && drop(context, FILE, 20_000)
+    server.misbehave = (context) => context.attempt < 9 && drop(context, FILE, 20_000, `${path()}.partial`)
     await fetchIt()
     expectWhole()
     expect(server.requests.length).toBe(10)
   })
 
   test('control: drops at the same place are given up, and the bytes are kept', async () => {
-    server.misbehave = (context) => drop(context, FILE, context.start === 0 ? 50_000 : 0)
+    server.misbehave = (context) => drop(context, FILE, context.start === 0 ? 50_000 : 0, `${path()}.partial`)
     await expect(fetchIt()).rejects.toThrow(`${path()}: the connection was dropped: given up after 4 attempts`)
     expect(server.requests.length).toBe(4)
     expect(left()).toEqual(['data.bin.partial', 'data.bin.partial.json'])
@@ -160,7 +171,9 @@ describe('what can pass is tried again, and goes on where it was', () => {
 
   test('nobody listens', async () => {
     const probe = createServer()
-    const port = await new Promise<number>((resolve) => probe.listen(0, '127.0.0.1', () => resolve((probe.address() as { port: number }).port)))
+    const port = await new Promise<number>((resolve) =>
+      probe.listen(0, '127.0.0.1', () => resolve((probe.address() as { port: number }).port)),
+    )
     await new Promise((resolve) => probe.close(resolve))
     const download = { url: new URL(`http://127.0.0.1:${port}/x`), path: path(), checksum: { algorithm: 'md5' as const, digest: '' } }
     await expect(downloadFile(download, { ...QUICK, retries: 1 })).rejects.toThrow(/ECONNREFUSED.*given up after 2 attempts/)
@@ -177,7 +190,9 @@ describe('what cannot pass is not tried again', () => {
 
   test('something that is no HTTP', async () => {
     const other = createServer((socket) => socket.end('220 FTP\r\n'))
-    const port = await new Promise<number>((resolve) => other.listen(0, '127.0.0.1', () => resolve((other.address() as { port: number }).port)))
+    const port = await new Promise<number>((resolve) =>
+      other.listen(0, '127.0.0.1', () => resolve((other.address() as { port: number }).port)),
+    )
     await expect(get(new URL(`http://127.0.0.1:${port}/x`), [200], {})).rejects.toThrow(/x: Parse Error/)
     other.close()
   })
@@ -221,7 +236,7 @@ describe('a lie is found, and nothing of it is kept', () => {
   })
 
   test('less than it says', async () => {
-    server.misbehave = (context) => drop(context, FILE, 1000 - context.start)
+    server.misbehave = (context) => drop(context, FILE, 1000 - context.start, `${path()}.partial`)
     await expect(fetchIt()).rejects.toThrow('the connection was dropped')
     expect(existsSync(path())).toBe(false)
   })
@@ -236,6 +251,14 @@ describe('a lie is found, and nothing of it is kept', () => {
   })
 })
 
+test.runIf(existsSync('/dev/full'))('a full disk is said, and is not tried again', async () => {
+  await leavePartial(1000)
+  rmSync(`${path()}.partial`)
+  symlinkSync('/dev/full', `${path()}.partial`)
+  await expect(fetchIt()).rejects.toThrow(`${path()}: the disk is full after 0 bytes, which are kept: make room and start again`)
+  expect([server.requests.length, left()]).toEqual([1, []])
+})
+
 describe('a later start', () => {
   test('goes on where the last was', async () => {
     await leavePartial(120_000)
@@ -244,17 +267,18 @@ describe('a later start', () => {
     expect([ranges(), server.bytesSent]).toEqual([['bytes=120000-'], SIZE])
   })
 
-  test.each<[string, Partial<ServedFile>]>([
-    ['by the date of a server without ETag', { etag: '', lastModified: 'Tue, 01 Apr 2025 00:00:00 GMT' }],
-    ['by the checksum of one without either', { etag: '' }],
-    ['by the checksum of one whose ETag is weak', { etag: 'W/"one"' }],
-  ])('goes on %s', async (_name, changes) => {
+  test.each<[string, Partial<ServedFile>, string | undefined]>([
+    ['by the date of a server without ETag', { etag: '', lastModified: 'Tue, 01 Apr 2025 00:00:00 GMT' }, 'Tue, 01 Apr 2025 00:00:00 GMT'],
+    ['by the checksum of one without either', { etag: '' }, undefined],
+    ['by the checksum of one whose ETag is weak', { etag: 'W/"one"' }, undefined],
+  ])('goes on %s', async (_name, changes, condition) => {
     const file = { ...FILE, ...changes }
     server.files.set(NAME, file)
     await leavePartial(120_000, file)
     await fetchIt()
     expectWhole()
     expect(ranges()).toEqual(['bytes=120000-'])
+    expect(server.requests[0].headers['if-range']).toBe(condition)
   })
 
   test('begins again where the server ignores ranges', async () => {
@@ -295,7 +319,10 @@ describe('a later start', () => {
   test('begins again from another address', async () => {
     await leavePartial(120_000)
     server.files.set('/mirror.bin', FILE)
-    await downloadFile({ url: new URL(`${server.url}/mirror.bin`), path: path(), checksum: { algorithm: 'md5', digest: md5(BYTES) } }, QUICK)
+    await downloadFile(
+      { url: new URL(`${server.url}/mirror.bin`), path: path(), checksum: { algorithm: 'md5', digest: md5(BYTES) } },
+      QUICK,
+    )
     expectWhole()
     expect(ranges()).toEqual([undefined])
   })
@@ -390,7 +417,7 @@ test('bytes are kept as they are sent, whatever the server calls them', async ()
 })
 
 test('a password or a signature in an address is neither said nor stored', async () => {
-  server.misbehave = (context) => drop(context, FILE, 1000)
+  server.misbehave = (context) => drop(context, FILE, 1000, `${path()}.partial`)
   const url = new URL(`${server.url.replace('//', '//me:secret@')}${NAME}?signature=secret`)
   const download = { url, path: path(), checksum: { algorithm: 'md5' as const, digest: 'x' } }
   await expect(downloadFile(download, { ...QUICK, retries: 0 })).rejects.toThrow(/^(?!.*secret)/s)
