@@ -14,6 +14,7 @@ export const datasetRecord = z
       .tuple([z.int32().min(1), z.int32().min(1), z.int32().min(1)])
       .describe('channels, height, width: the layout of each image'),
     dtype: z.enum(['uint8', 'float32']).describe('uint8: pixels; float32: latents, as the network sees them'),
+    scalingFactor: z.number().positive().nullable().describe('what latents were multiplied by; null: of pixels'),
     hasStd: z.boolean().describe('of latents: each mean is followed by its standard deviation'),
     hasMirrored: z.boolean().describe('of latents: each image is followed by its mirror image, encoded for itself'),
     classNames: z.array(z.string()).describe('in the order of their numbers; empty without labels'),

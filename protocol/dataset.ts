@@ -163,6 +163,14 @@ export const arraysDataset = z
       .enum(['sample', 'mean'])
       .default('sample')
       .describe('of latents with a std beside their mean: a new draw for each sample, keyed by its number, or the mean alone'),
+    vae: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe(
+        'of latents: a local folder with a diffusers AutoencoderKL (safetensors), by which sample grids and the pipeline decode them; null: grids show the first channels',
+      ),
     ...augmentation,
   })
   .meta({ id: 'ArraysDataset' })

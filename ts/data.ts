@@ -8,7 +8,7 @@ import { drawSheet } from './dataset/image/sheet.ts'
 import { countClasses, measureDataset, type ClassCount, type DatasetStatistics } from './dataset/statistics.ts'
 import { openDescribed, type BuildOptions, type DescribedDataset } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
-import { withAbsolutePath } from './prepare.ts'
+import { withAbsolutePaths } from './prepare.ts'
 
 export type { DatasetCheck, DatasetRemoval }
 
@@ -145,7 +145,7 @@ async function open(input: InspectInput, { memoryBytes = MEMORY_BYTES, ...option
   if (typeof input === 'object' && 'copy' in input) return openCopy(input.copy, memoryBytes)
   const resolved = resolveConfig({ dataset: input, outputDir: 'unused' })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  return openDescribed(withAbsolutePath(resolved.config.dataset), { ...options, memoryBytes })
+  return openDescribed(withAbsolutePaths(resolved.config.dataset), { ...options, memoryBytes })
 }
 
 function openCopy(name: string, memoryBytes: number): DescribedDataset {

@@ -5,15 +5,17 @@ import { join } from 'node:path'
 import type { TrainConfig } from '../protocol/index.ts'
 import type { Dataset } from './dataset/dataset.ts'
 import { openDataset, type BuildOptions } from './dataset/table.ts'
+import { ImmiscibleError } from './errors.ts'
 
-export interface DatasetFiles extends Pick<Dataset, 'name' | 'numImages' | 'imageShape' | 'dtype' | 'numClasses' | 'sha256'> {
-  /** Raw, as stored: uint8 [N, C, H, W] for pixels. */
+export interface DatasetFiles extends Pick<Dataset, 'name' | 'numImages' | 'imageShape' | 'numClasses' | 'sha256'> {
+  /** Raw uint8 [N, C, H, W]. */
   readonly images: string
   /** Raw int32 [N]; empty where there are none. */
   readonly labels: string
   readonly classNames: readonly string[]
 }
 
+/** Throws a DATASET error for latents, which nobody who reads pixels can take. */
 export async function withDatasetFiles<T>(
   config: TrainConfig['dataset'],
   work: (files: DatasetFiles) => Promise<T>,
@@ -21,6 +23,7 @@ export async function withDatasetFiles<T>(
 ): Promise<T> {
   // One that was decoded is a file already.
   const { labels: classes, stored, read: _read, ...dataset } = await openDataset(config, { ...options, memoryBytes: 0 })
+  if (dataset.dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${dataset.name}: expected pixels, got latents`)
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
   try {
     const [written, labels] = [join(folder, 'images'), join(folder, 'labels')]

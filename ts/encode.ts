@@ -5,7 +5,7 @@ import { resolveConfig, type TrainConfigInput } from '../protocol/index.ts'
 import { withDatasetFiles } from './dataset-files.ts'
 import type { BuildOptions } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
-import { withAbsolutePath } from './prepare.ts'
+import { withAbsolutePaths } from './prepare.ts'
 import { runTool } from './worker/tool.ts'
 
 export interface EncodeOptions extends Omit<BuildOptions, 'onWait'> {
@@ -65,8 +65,7 @@ export async function encodeDataset(options: EncodeOptions): Promise<EncodedData
   refuse(file.endsWith('.safetensors'), 'output', `expected a name that ends in .safetensors, got ${output}`)
   refuse(overwrite || !existsSync(file), 'output', `expected no file, got ${file}, which is there`)
   const work = async (files: DatasetToEncode): Promise<EncodedDataset> => {
-    const { images, labels, imageShape, numImages, name, sha256, classNames, dtype } = files
-    refuse(dtype === 'uint8', 'dataset', `expected pixels, got ${name}, which are latents`)
+    const { images, labels, imageShape, numImages, name, sha256, classNames } = files
     const metadata = { dataset: name, dataset_sha256: sha256, class_names: JSON.stringify(classNames) }
     const request = { images, labels, imageShape, vae: resolve(vae), output: file, batchSize, isMirrored: mirrored, device, metadata }
     const answer = (await runTool('encode', request, {
@@ -79,7 +78,7 @@ export async function encodeDataset(options: EncodeOptions): Promise<EncodedData
     })) as Omit<EncodedDataset, 'file'>
     return { file, ...answer }
   }
-  return withDatasetFiles(withAbsolutePath(resolved.config.dataset), work, { signal, onProgress })
+  return withDatasetFiles(withAbsolutePaths(resolved.config.dataset), work, { signal, onProgress })
 }
 
 type DatasetToEncode = Parameters<Parameters<typeof withDatasetFiles>[1]>[0]

@@ -18,8 +18,11 @@ export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
 }
 
 /** A run goes on from any folder. */
-export function withAbsolutePath(dataset: TrainConfig['dataset']): TrainConfig['dataset'] {
-  return 'path' in dataset && dataset.path !== null ? { ...dataset, path: resolve(dataset.path) } : dataset
+export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
+  const dataset = { ...section }
+  if ('path' in dataset && dataset.path !== null) dataset.path = resolve(dataset.path)
+  if ('vae' in dataset && dataset.vae !== null) dataset.vae = resolve(dataset.vae)
+  return dataset
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
@@ -38,7 +41,7 @@ export async function prepare(
   })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
   const files = pinFiles(resolved.config)
-  const pinned = { ...files, dataset: withAbsolutePath(files.dataset) }
+  const pinned = { ...files, dataset: withAbsolutePaths(files.dataset) }
   if (pinned.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
       { path: 'assignment', message: `expected the strategy object '${pinned.assignment.name}' itself, got only its name` },

@@ -103,6 +103,7 @@ class ArraysDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     layout: Literal["auto", "nchw", "nhwc"]
     scaling_factor: Annotated[float, Meta(gt=0)] | None
     posterior: Literal["sample", "mean"]
+    vae: Annotated[str, Meta(min_length=1)] | None
     horizontal_flip: bool
     image_scale: Annotated[float, Meta(gt=0)]
     random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
@@ -404,6 +405,8 @@ class DatasetInfo(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     num_images: Annotated[int, Meta(ge=1, le=2147483647)]
     image_shape: Annotated[list[Annotated[int, Meta(ge=1, le=2147483647)]], Meta(min_length=3, max_length=3)]
     num_classes: Annotated[int, Meta(ge=0, le=2147483647)]
+    dtype: Literal["uint8", "float32"]
+    scaling_factor: Annotated[float, Meta(gt=0)] | None
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="welcome"):

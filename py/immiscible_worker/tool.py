@@ -93,7 +93,6 @@ def run_tool(arguments: list[str]) -> int:
 
 def _sample(request: SampleRequest) -> dict[str, Any]:
     from .notice import SAMPLER_COUPLED
-    from .pixels import to_pixels
     from .sampler import refuse_full, write_files, write_grid
     from .trained import draw_images, open_trained
 
@@ -103,7 +102,7 @@ def _sample(request: SampleRequest) -> dict[str, Any]:
     drawn = draw_images(trained, _given(request), request.num_images, request.seed, request.class_labels)
     if drawn.notice:
         sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {drawn.notice}\n")
-    pixels = to_pixels(drawn.images)
+    pixels = trained.to_pixels(drawn.images)
     if request.grid is not None:
         write_grid(pixels, Path(request.grid))
     files = [] if request.files is None else write_files(pixels, Path(request.files))

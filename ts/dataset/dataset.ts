@@ -16,7 +16,7 @@ export interface Dataset {
   readonly sha256: string
   /** How another thread opens it. */
   readonly stored: StoredDataset
-  /** Writes the bytes of one image, in channel, height, width order, at `offset` of `out`. Throws a DATASET error where its file has changed. */
+  /** Writes the bytes of one image as it is stored (`recordBytes`), in channel, height, width order, at `offset` of `out`. Throws a DATASET error where its file has changed. */
   read(index: number, out: Uint8Array, offset: number): void
 }
 
@@ -32,12 +32,17 @@ export interface StoredDataset {
 /** What reading needs of the record; the shape may be anybody's. */
 export interface StoredRecord extends Pick<
   DatasetRecord,
-  'name' | 'numImages' | 'dtype' | 'hasStd' | 'hasMirrored' | 'classNames' | 'sha256'
+  'name' | 'numImages' | 'dtype' | 'scalingFactor' | 'hasStd' | 'hasMirrored' | 'classNames' | 'sha256'
 > {
   readonly imageShape: readonly [number, number, number]
 }
 
+/** Numbers of an image. */
+export function countNumbers({ imageShape }: Pick<Dataset, 'imageShape'>): number {
+  return imageShape.reduce((product, size) => product * size, 1)
+}
+
 /** What a worker is told of it: it never reads the data itself. */
-export function describeDataset({ name, sha256, numImages, imageShape, numClasses }: Dataset): DatasetInfo {
-  return { name, sha256, numImages, imageShape: [...imageShape], numClasses }
+export function describeDataset({ name, sha256, numImages, imageShape, numClasses, dtype, stored }: Dataset): DatasetInfo {
+  return { name, sha256, numImages, imageShape: [...imageShape], numClasses, dtype, scalingFactor: stored.record.scalingFactor }
 }

@@ -12,7 +12,8 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
   const { shape } = array
   if (shape.length !== 4 || config.layout === 'nhwc')
     refuseFile(array.path, 'latents [N, C, H, W]', `${describeArray(array)}, layout ${config.layout}`)
-  const scale = Math.fround(scalingFactorOf(array.path, file, config))
+  const scalingFactor = scalingFactorOf(array.path, file, config)
+  const scale = Math.fround(scalingFactor)
   const isSampled = config.posterior === 'sample'
   const others = name === 'mean' ? PARTS.filter((part) => file.names.includes(part) && (isSampled || !part.startsWith('std'))) : []
   const [hasStd, hasMirrored] = [others.includes('std'), others.includes('mean_mirrored')]
@@ -32,23 +33,24 @@ export async function latentsOf(file: ArrayFile, name: string, array: FileArray,
     imageShape: [shape[1], shape[2], shape[3]],
     numImages: shape[0],
     dtype: 'float32',
+    scalingFactor,
     hasStd,
     hasMirrored,
     async readRows(first, count) {
       const records = new Float32Array(count * size * parts.length)
       for (const [position, part] of parts.entries()) {
         const numbers = readNumbers(await part.readRows(first, count), part.dtype)
-        for (let at = 0; at < numbers.length; at++) {
-          const value = Math.fround(numbers[at] * scale)
-          const image = Math.floor(at / size)
-          if (!Number.isFinite(value) || (value < 0 && isStd[position])) {
-            refuseFile(
-              part.path,
-              isStd[position] ? 'finite numbers from 0 on' : 'finite numbers',
-              `${numbers[at]} in image ${first + image}, number ${at % size}`,
-            )
+        const least = isStd[position] ? 0 : -Infinity
+        for (let image = 0; image < count; image++) {
+          const record = (image * parts.length + position) * size
+          for (let at = 0; at < size; at++) {
+            const value = Math.fround(numbers[image * size + at] * scale)
+            if (!Number.isFinite(value) || value < least) {
+              const expected = isStd[position] ? 'finite numbers from 0 on' : 'finite numbers'
+              refuseFile(part.path, expected, `${numbers[image * size + at]} in image ${first + image}, number ${at}`)
+            }
+            records[record + at] = value
           }
-          records[(image * parts.length + position) * size + (at % size)] = value
         }
       }
       return new Uint8Array(records.buffer)

@@ -18,6 +18,8 @@ export interface Decoding {
   /** For progress; undefined: nobody knows yet. */
   readonly numImages: number | undefined
   readonly dtype?: DatasetRecord['dtype']
+  /** What latents were multiplied by; default 1. */
+  readonly scalingFactor?: number
   readonly hasStd?: boolean
   readonly hasMirrored?: boolean
   /** Read once, from the first image to the last. */

@@ -45,6 +45,7 @@ export function datasetOf(
     numImages,
     imageShape,
     dtype: 'uint8',
+    scalingFactor: null,
     hasStd: false,
     hasMirrored: false,
     classNames: typeof classes === 'number' ? Array.from({ length: classes }, (_, label) => String(label)) : [...classes],

@@ -24,7 +24,9 @@ export const STREAM = {
   heldOutNoise: streamNumber(7),
   /** Their timesteps, label dropout and times. */
   heldOutUniforms: streamNumber(8),
-  /** 9: the latent out of its posterior. 10: where a sample is cut out of its image: `cropDraws`. */
+  /** A latent out of its posterior: `Kernel.normal`, keyed by sample number. */
+  latent: streamNumber(9),
+  /** Where a sample is cut out of its image: `cropDraws`. */
   crop: streamNumber(10),
 } as const
 

@@ -14,7 +14,7 @@ import { ImmiscibleError } from '../../../ts/errors.ts'
 import { damages, decodeAll, makeFiles, testFolder, type Files } from '../../fixture/dataset.ts'
 
 /** More with IMMISCIBLE_DAMAGES=2000. */
-const COUNT = Number(process.env['IMMISCIBLE_DAMAGES'] ?? 60)
+const COUNT = Number(process.env['IMMISCIBLE_DAMAGES'] ?? 30)
 const SEED = Number(process.env['IMMISCIBLE_SEED'] ?? 1)
 const MAX_MILLISECONDS = 5000
 

@@ -144,12 +144,7 @@ test.each(Object.keys(sections))(
     rmSync(datasetsFolder(), { recursive: true, force: true })
     expect(await hashBatches(section, Infinity, inOrder, 1)).toEqual(straight)
 
-    const plain = await hashBatches(
-      { ...section, horizontalFlip: false, randomCropPadding: 0, randomResizedCrop: 1 } as Section,
-      Infinity,
-      inOrder,
-      1,
-    )
+    const plain = await hashBatches({ ...section, horizontalFlip: false, randomCropPadding: 0, randomResizedCrop: 1 }, Infinity, inOrder, 1)
     expect(plain.set, 'control: augmentation is no part of the data').toBe(straight.set)
     expect(plain.batches, 'control: it changes every batch').not.toEqual(straight.batches)
   },

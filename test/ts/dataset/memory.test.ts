@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
 const SCRIPT = fileURLToPath(new URL('../../fixture/large-set.ts', import.meta.url))
-const BUDGET = 16
+const BUDGET = 32
 /** Enough for the sample along which drift is measured, which is the same for all. */
 const SMALL = 8
 

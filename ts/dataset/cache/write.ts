@@ -120,7 +120,8 @@ function syncFolder(folder: string): void {
 
 async function writeImages(source: DatasetSource, decoding: Decoding, folder: string, options: BuildOptions): Promise<DatasetRecord> {
   const { imageShape, classNames, dtype = 'uint8', hasStd = false, hasMirrored = false } = decoding
-  const layout = { name: source.name, imageShape, classNames: [...classNames], dtype, hasStd, hasMirrored }
+  const scalingFactor = dtype === 'float32' ? (decoding.scalingFactor ?? 1) : null
+  const layout = { name: source.name, imageShape, classNames: [...classNames], dtype, scalingFactor, hasStd, hasMirrored }
   const size = recordBytes({ ...layout, numImages: 0, sha256: '' })
   const pixelsHash = createHash('sha256')
   const checksums: number[] = []
@@ -149,6 +150,7 @@ async function writeImages(source: DatasetSource, decoding: Decoding, folder: st
     numImages,
     imageShape: [...imageShape] satisfies DatasetRecord['imageShape'],
     dtype,
+    scalingFactor,
     hasStd,
     hasMirrored,
     classNames: labels.length > 0 ? [...classNames] : [],

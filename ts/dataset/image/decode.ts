@@ -160,7 +160,7 @@ export async function loadSharp(): Promise<Sharp> {
     loading ??= import('sharp').then((module) => module.default)
     return await loading
   } catch (cause) {
-    const what = `sharp, which decodes JPEG and WebP and writes sheets, cannot be loaded: ${(cause as Error).message}`
+    const what = `sharp, which decodes JPEG and WebP and writes sheets, cannot be loaded: ${(cause as Error).message.split('\n')[0]}`
     throw new ImmiscibleError('DATASET', `${what}: install it anew (npm install --include=optional sharp)`, { cause })
   }
 }

@@ -80,7 +80,8 @@ function isWrappedOnce(images: readonly { readonly name: string }[]): boolean {
 export function byCodePoints(a: string, b: string): number {
   const length = Math.min(a.length, b.length)
   for (let at = 0; at < length; at++) {
-    const [left, right] = [a.charCodeAt(at), b.charCodeAt(at)]
+    const left = a.charCodeAt(at)
+    const right = b.charCodeAt(at)
     if (left !== right) return codePointRank(left) - codePointRank(right)
   }
   return a.length - b.length

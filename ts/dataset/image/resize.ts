@@ -1,7 +1,8 @@
 /** Pillow's resize of 8-bit images, bit for bit: the same weights, in the same fixed point, in the same two passes. */
 import { ImmiscibleError } from '../../errors.ts'
+import { createAxis, WEIGHT_BITS, type Axis, type ResizeFilter } from './resize-weights.ts'
 
-export type ResizeFilter = 'box' | 'bilinear' | 'bicubic' | 'lanczos'
+export type { ResizeFilter } from './resize-weights.ts'
 
 /** Top left corner and size, in whole pixels. */
 export interface Rectangle {
@@ -38,24 +39,7 @@ export type Box = readonly [left: number, top: number, right: number, bottom: nu
  */
 export type Resize = (pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, box?: Box, out?: Uint8Array) => Uint8Array
 
-interface Kernel {
-  /** Half its width at scale 1. */
-  readonly support: number
-  weigh(x: number): number
-}
-
-/** Pillow's a = -1/2 (Keys); OpenCV and PyTorch take -3/4. */
-const CUBIC_A = -0.5
-
-const KERNELS: Readonly<Record<ResizeFilter, Kernel>> = {
-  box: { support: 0.5, weigh: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  bilinear: { support: 1, weigh: (x) => Math.max(0, 1 - Math.abs(x)) },
-  bicubic: { support: 2, weigh: weighCubic },
-  lanczos: { support: 3, weigh: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
-}
-
-/** 8 bits of result and 2 of room for the filters that overshoot: PRECISION_BITS of Pillow's Resample.c. */
-const WEIGHT_BITS = 32 - 8 - 2
+/** What rounds to nearest. */
 const HALF = 1 << (WEIGHT_BITS - 1)
 
 /**
@@ -68,8 +52,8 @@ const HALF = 1 << (WEIGHT_BITS - 1)
  * antialias by default, and their bicubic is another one; libvips rounds otherwise.
  */
 export function createResize(filter: ResizeFilter): Resize {
-  const horizontal = createAxis(KERNELS[filter])
-  const vertical = createAxis(KERNELS[filter])
+  const horizontal = createAxis(filter)
+  const vertical = createAxis(filter)
   let between = new Uint8Array(0)
 
   return (pixels, from, to, box, out) => {
@@ -98,6 +82,9 @@ export function createResize(filter: ResizeFilter): Resize {
     const result = out ?? new Uint8Array(channels * height * width)
     const step = from.isInterleaved ? channels : 1
     const rowStep = from.width * step
+    // The common case, twice as fast: each weight is read once for the three channels.
+    const isPixelwise = from.isInterleaved === true && channels === 3 && !isVerticalFirst
+    if (isPixelwise) resizePixels(pixels, (crop.top + firstRow) * rowStep + crop.left * 3, rowStep, between, numRows, width, across)
     for (let channel = 0; channel < channels; channel++) {
       const start = (from.isInterleaved ? channel : channel * from.height * from.width) + crop.top * rowStep + crop.left * step
       const middle = channel * betweenSize
@@ -106,7 +93,7 @@ export function createResize(filter: ResizeFilter): Resize {
         resizeColumns(pixels, start + firstColumn * step, rowStep, step, between, middle, height, numColumns, down)
         resizeRows(between, middle - firstColumn, numColumns, 1, result, end, height, width, across)
       } else {
-        resizeRows(pixels, start + firstRow * rowStep, rowStep, step, between, middle, numRows, width, across)
+        if (!isPixelwise) resizeRows(pixels, start + firstRow * rowStep, rowStep, step, between, middle, numRows, width, across)
         resizeColumns(between, middle - firstRow * width, width, 1, result, end, height, width, down)
       }
     }
@@ -123,63 +110,45 @@ export function resize(pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, filte
   return known(pixels, from, to, box, out)
 }
 
-/** What each result along one axis is the weighted sum of. */
-interface Axis {
-  starts: Int32Array
-  counts: Int32Array
-  /** `stride` for each result, in fixed point. */
-  weights: Int32Array
-  stride: number
-}
-
-type PrepareAxis = (size: number, from: number, to: number, results: number, first: number, count: number) => Axis
-
-/** precompute_coeffs and normalize_coeffs_8bpc of Pillow's Resample.c, for `count` results from `first` on; the last answer is kept. */
-function createAxis({ support, weigh }: Kernel): PrepareAxis {
-  const axis: Axis = { starts: new Int32Array(0), counts: new Int32Array(0), weights: new Int32Array(0), stride: 0 }
-  let exact = new Float64Array(0)
-  let key = [0, 0, 0, 0, 0, 0]
-
-  return (size, from, to, results, first, count) => {
-    if (key[0] === size && key[1] === from && key[2] === to && key[3] === results && key[4] === first && key[5] === count) return axis
-    key = [size, from, to, results, first, count]
-    // Pillow has the box in float32.
-    const origin = Math.fround(from)
-    const scale = Math.fround(Math.fround(to) - origin) / results
-    const filterScale = Math.max(1, scale)
-    const reach = support * filterScale
-    const stride = Math.ceil(reach) * 2 + 1
-    if (axis.starts.length < count) {
-      axis.starts = new Int32Array(count)
-      axis.counts = new Int32Array(count)
-    }
-    if (axis.weights.length < count * stride) axis.weights = new Int32Array(count * stride)
-    if (exact.length < stride) exact = new Float64Array(stride)
-    axis.stride = stride
-    const { starts, counts, weights } = axis
-    for (let at = 0; at < count; at++) {
-      const center = origin + (first + at + 0.5) * scale
-      const start = Math.max(0, Math.trunc(center - reach + 0.5))
-      const length = Math.min(size, Math.trunc(center + reach + 0.5)) - start
-      let sum = 0
-      for (let tap = 0; tap < length; tap++) {
-        exact[tap] = weigh((tap + start - center + 0.5) * (1 / filterScale))
-        sum += exact[tap]
-      }
-      for (let tap = 0; tap < length; tap++) {
-        const weight = (sum === 0 ? exact[tap] : exact[tap] / sum) * (1 << WEIGHT_BITS)
-        weights[at * stride + tap] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5)
-      }
-      starts[at] = start
-      counts[at] = length
-    }
-    return axis
-  }
-}
-
 /** The first pixel that one of `count` results needs, and how many from there. */
 function reachOf({ starts, counts }: Axis, count: number): [first: number, length: number] {
   return [starts[0], starts[count - 1] + counts[count - 1] - starts[0]]
+}
+
+/** As `resizeRows` for three channels beside each other, into three planes. */
+function resizePixels(
+  pixels: Uint8Array,
+  start: number,
+  rowStep: number,
+  out: Uint8Array,
+  height: number,
+  width: number,
+  { starts, counts, weights, stride }: Axis,
+): void {
+  const plane = height * width
+  let outAt = 0
+  for (let y = 0; y < height; y++) {
+    const row = start + y * rowStep
+    for (let x = 0; x < width; x++) {
+      let at = row + starts[x] * 3
+      let first = HALF
+      let second = HALF
+      let third = HALF
+      const begin = x * stride
+      const end = begin + counts[x]
+      for (let tap = begin; tap < end; tap++) {
+        const weight = weights[tap]
+        first = (first + Math.imul(pixels[at], weight)) | 0
+        second = (second + Math.imul(pixels[at + 1], weight)) | 0
+        third = (third + Math.imul(pixels[at + 2], weight)) | 0
+        at += 3
+      }
+      out[outAt] = clip(first >> WEIGHT_BITS)
+      out[outAt + plane] = clip(second >> WEIGHT_BITS)
+      out[outAt + 2 * plane] = clip(third >> WEIGHT_BITS)
+      outAt++
+    }
+  }
 }
 
 function resizeRows(
@@ -240,18 +209,6 @@ function resizeColumns(
 
 function clip(level: number): number {
   return level < 0 ? 0 : level > 255 ? 255 : level
-}
-
-function weighCubic(x: number): number {
-  const t = Math.abs(x)
-  if (t < 1) return ((CUBIC_A + 2) * t - (CUBIC_A + 3)) * t * t + 1
-  return t < 2 ? (((t - 5) * t + 8) * t - 4) * CUBIC_A : 0
-}
-
-function sinc(x: number): number {
-  if (x === 0) return 1
-  const angle = x * Math.PI
-  return Math.sin(angle) / angle
 }
 
 function whole({ height, width }: { readonly height: number; readonly width: number }): Rectangle {

@@ -2,8 +2,10 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createDecoder, type DecodedImage, type DecoderOptions } from '../../../../ts/dataset/image/decode.ts'
+import { ImmiscibleError } from '../../../../ts/errors.ts'
+import { damages } from '../../../fixture/dataset.ts'
 import { runPython } from '../../../fixture/python.ts'
 
 /** RGB of each file, by Pillow, and the same after torchvision's Resize(20) and CenterCrop(20). */
@@ -323,4 +325,55 @@ describe('refused, with the name of the file', () => {
       await expect(decoder.decode(bytes, name)).resolves.toMatchObject({ width: 37, height: 26 })
     }
   })
+
+  test('a damaged file is decoded or refused, and nothing else happens', async () => {
+    let numRefused = 0
+    let numDecoded = 0
+    for (const name of [
+      'noise.png',
+      'palettea.png',
+      'interlaced37.png',
+      'big6.png',
+      'lossya.webp',
+      'turned6.webp',
+      'progressive.jpg',
+      'turned6.jpg',
+      'cmyk.jpg',
+    ]) {
+      for (const { what, bytes } of damages(join(folder, name), 60, 11)) {
+        const outcome = await createDecoder({ ...NATIVE, maxPixels: 2 ** 20 })
+          .decode(bytes, name)
+          .catch((error: unknown) => error)
+        if (outcome instanceof Error) {
+          numRefused++
+          expect(outcome, what).toBeInstanceOf(ImmiscibleError)
+          expect(outcome.message, what).toMatch(new RegExp(`^${name}: `))
+        } else {
+          numDecoded++
+          const { pixels, width, height } = outcome as DecodedImage
+          expect(pixels.length, `${name} ${what}`).toBe(width * height * 3)
+        }
+      }
+    }
+    expect(numRefused).toBeGreaterThan(300)
+    expect(numDecoded).toBeGreaterThan(10)
+  })
+})
+
+test('without sharp, PNG is decoded as ever, and the error for JPEG says what to install', async () => {
+  vi.resetModules()
+  vi.doMock('sharp', () => {
+    throw new Error('Could not load the "sharp" module')
+  })
+  try {
+    const { createDecoder: createAnother } = await import('../../../../ts/dataset/image/decode.ts')
+    const decoder = createAnother(NATIVE)
+    await expect(decoder.decode(read('rgb.png'), 'rgb.png')).resolves.toMatchObject({ width: 37 })
+    await expect(decoder.decode(read('rgb.jpg'), 'rgb.jpg')).rejects.toThrow(
+      /^sharp, which decodes JPEG .*cannot be loaded: .*: install it anew \(npm install --include=optional sharp\)$/,
+    )
+  } finally {
+    vi.doUnmock('sharp')
+    vi.resetModules()
+  }
 })
