@@ -90,14 +90,19 @@ function findOffline({ repo, revision, split }: HubDataset, cache: HubCache): st
   return picked.map((path) => cache.pathOf(commit, path))
 }
 
-/** Those whose name, or a folder of theirs, begins with the split's name; a single file is taken whole. */
+/** `train-00000-of-00002.parquet`, `train.parquet`, `train/0000.parquet`: as the data set is read. A single file is taken whole. */
 function pickSplit<T extends { readonly path: string }>(repo: string, files: readonly T[], split: string | undefined): readonly T[] {
   if (split === undefined || files.length === 1) return files
-  const picked = files.filter(({ path }) => path.split('/').some((part) => part.startsWith(split)))
+  const picked = files.filter(({ path }) => isOfSplit(path, split))
   if (picked.length > 0) return picked
   const names = files.slice(0, 10).map(({ path }) => path)
   const message = `${repo}: expected parquet files whose name begins with '${split}', got ${names.join(', ')}${files.length > 10 ? ', ...' : ''}`
   throw new ImmiscibleError('DATASET', message)
+}
+
+function isOfSplit(path: string, split: string): boolean {
+  const [file = '', folder] = path.split('/').toReversed()
+  return folder === split || (file.startsWith(split) && !/^\w/.test(file.slice(split.length)))
 }
 
 async function findCommit(address: string, options: TransferOptions): Promise<string> {

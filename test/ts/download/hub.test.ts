@@ -7,6 +7,7 @@ import { Command } from 'commander'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { addDataFetch } from '../../../ts/cli/data-fetch.ts'
 import { hubCacheFolder } from '../../../ts/cache-folder.ts'
+import { findParquet } from '../../../ts/dataset/parquet-find.ts'
 import { openHubCache } from '../../../ts/download/hub-cache.ts'
 import { fetchDataset } from '../../../ts/index.ts'
 import { drop, serveFiles, type FileServer } from '../../fixture/file-server.ts'
@@ -158,9 +159,13 @@ answer = {
 test('a split picks files', async () => {
   expect((await fetchDataset(REPO, { split: 'train' })).files).toEqual(PATHS.slice(1).map(snapshot))
   expect(downloads().length).toBe(2)
+  expect(findParquet({ path: null, repo: REPO, revision: 'main', split: 'train' }).files.map(({ path }) => path)).toEqual(
+    PATHS.slice(1).map(snapshot),
+  )
   await expect(fetchDataset(REPO, { split: 'valid' })).rejects.toThrow(
     `${REPO}: expected parquet files whose name begins with 'valid', got data/test-00000-of-00001.parquet, data/train`,
   )
+  await expect(fetchDataset(REPO, { split: 'trai' })).rejects.toThrow("whose name begins with 'trai'")
   publish({ 'all.parquet': FILES[PATHS[0]] })
   expect((await fetchDataset(REPO, { split: 'valid' })).files).toEqual([snapshot('all.parquet')])
 })
