@@ -13,6 +13,7 @@ import {
 } from '../index.ts'
 import { formatBytes } from './bytes.ts'
 import { addDataEncode } from './data-encode.ts'
+import { addDataFetch } from './data-fetch.ts'
 import { addDataInfo } from './data-info.ts'
 import { createProgress } from './progress.ts'
 import { formatTable } from './table.ts'
@@ -24,6 +25,7 @@ export function addData(program: Command, print: (text: string) => void, log: (t
   const data = program.command('data').description('data sets: what there is, what is in it, whether it is whole')
   addList(data, print)
   addVerify(data, print)
+  addDataFetch(data, print, log)
   addDataInfo(data, print, log)
   addDataEncode(data, print, log)
   addClean(data, print, log)
