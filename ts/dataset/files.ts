@@ -1,6 +1,6 @@
 /** Files of a source: what they are known by, and one clear error for those that are not there. */
 import { existsSync, statSync, type Stats } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import { ImmiscibleError } from '../errors.ts'
 
 /** A file as it is known without being read: another size or time counts as another file. */
