@@ -1,11 +1,8 @@
 /** `immiscible data fetch`: parse, download with a bar, print the paths. */
 import type { Command } from 'commander'
 import { fetchDataset, type FetchOptions } from '../index.ts'
+import { formatBytes } from './bytes.ts'
 import { createProgress } from './progress.ts'
-
-function formatBytes(bytes: number): string {
-  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`
-}
 
 /** Adds the command to `data`. */
 export function addDataFetch(data: Command, print: (text: string) => void, log: (text: string) => void): void {

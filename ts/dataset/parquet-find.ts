@@ -1,8 +1,8 @@
 /** Where the parquet files of a split are: a file, a folder of them, or the cache of the Hugging Face Hub. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { basename, dirname, join, sep } from 'node:path'
 import type { DatasetConfig } from '../../protocol/index.ts'
+import { hubCacheFolder } from '../cache-folder.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { refuseFile, statPath } from './files.ts'
 
@@ -54,13 +54,6 @@ function checkShards(source: string, files: readonly FoundFile[]): void {
   const isWhole =
     numbers.length === files.length && total === numbers.length && numbers.every((part, at) => part.index === at && part.total === total)
   if (!isWhole) refuseFile(source, `the parts 0 to ${total - 1} of ${total}`, files.map(({ name }) => basename(name)).join(', '))
-}
-
-/** Where the Python and the TypeScript client of the Hub keep what they download. */
-export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  if (env['HF_HUB_CACHE']) return env['HF_HUB_CACHE']
-  const home = env['HF_HOME'] || join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface')
-  return join(home, 'hub')
 }
 
 function snapshotFolder(repo: string, revision: string): string {
