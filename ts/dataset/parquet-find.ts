@@ -29,7 +29,9 @@ export function findParquet(config: Pick<ParquetConfig, 'path' | 'repo' | 'revis
     .map((name) => name.replaceAll(sep, '/'))
     .filter((name) => name.endsWith('.parquet') && !name.split('/').some((part) => part.startsWith('.')))
     .toSorted()
-  const files = names.filter((name) => isOfSplit(name, split)).map((name) => ({ path: join(source, name), name }))
+  // A single file is taken whole, as `immiscible data fetch` does.
+  const wanted = names.length === 1 ? names : names.filter((name) => isOfSplit(name, split))
+  const files = wanted.map((name) => ({ path: join(source, name), name }))
   if (files.length === 0) refuseFile(source, `parquet files of the split '${split}'`, names.slice(0, 10).join(', ') || 'none at all')
   const folders = [...new Set(files.map(({ name }) => dirname(name)))]
   if (folders.length > 1) refuseFile(source, `the split '${split}' in one folder (set dataset.path to it)`, folders.join(', '))
