@@ -1,21 +1,13 @@
 /** Downloaded files against the published checksums: what is whole cannot be made here, so the catalogue's own digest of a planted file is compared. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { CATALOG } from '../../../ts/download/catalog.ts'
 import { verifyDownloads, type DownloadCheck } from '../../../ts/download/verify.ts'
+import { useTemporaryHome } from '../../fixture/home.ts'
 
-let home: string
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'immiscible-downloads-'))
-  vi.stubEnv('IMMISCIBLE_HOME', home)
-})
-afterEach(() => {
-  vi.unstubAllEnvs()
-  rmSync(home, { recursive: true, force: true })
-})
+const home = useTemporaryHome()
 
 async function verify(names?: readonly string[]): Promise<DownloadCheck[]> {
   const checks: DownloadCheck[] = []
@@ -25,7 +17,7 @@ async function verify(names?: readonly string[]): Promise<DownloadCheck[]> {
 
 test('what is not there is no problem; what is there and is another file is named, with both checksums', async () => {
   expect(await verify()).toEqual([])
-  const folder = join(home, 'downloads', 'cifar10')
+  const folder = join(home(), 'downloads', 'cifar10')
   mkdirSync(folder, { recursive: true })
   const file = join(folder, 'cifar-10-binary.tar.gz')
   writeFileSync(file, 'another file')
@@ -43,8 +35,8 @@ test('control: a file with the digest of its entry is whole', async () => {
   const catalog = CATALOG as Record<string, (typeof CATALOG)[string]>
   catalog[name] = { ...CATALOG['cifar10'], files: [{ name: 'a', checksum: { algorithm: 'md5', digest } }] }
   try {
-    mkdirSync(join(home, 'downloads', name), { recursive: true })
-    writeFileSync(join(home, 'downloads', name, 'a'), 'whole')
+    mkdirSync(join(home(), 'downloads', name), { recursive: true })
+    writeFileSync(join(home(), 'downloads', name, 'a'), 'whole')
     expect(await verify([name])).toMatchObject([{ bytes: 5, problems: [] }])
   } finally {
     delete catalog[name]
