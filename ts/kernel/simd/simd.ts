@@ -30,7 +30,7 @@ interface Exports {
     rowStep: number,
     numRows: number,
     channels: number,
-    ...rest: readonly [...Sums, width: number, out: number]
+    ...rest: readonly [...Sums, width: number, out: number, scratch: number]
   ): void
   resizeColumns(pixels: number, rowStep: number, width: number, ...rest: readonly [...Sums, height: number, out: number]): void
   auction(
@@ -183,9 +183,8 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
         const width = sums.starts.length
         into(out, channels * numRows * width, (at) => {
           const args = [place(pixels), rowStep, numRows, channels, ...placeSums(sums), width, at] as const
-          // What is read behind the last pixel must be there.
-          reserve(SCRATCH_BYTES)
-          wasm.resizeRows(...args)
+          // Behind the pixels: what is read past the last one must be there.
+          wasm.resizeRows(...args, reserve(sums.weights.byteLength))
         })
       }),
     resizeColumns: (pixels, rowStep, width, sums, out) =>
