@@ -41,7 +41,7 @@ export interface WeightedSums {
   /** The first pixel of each result. */
   readonly starts: Int32Array
   readonly counts: Int32Array
-  /** `stride` for each result, a multiple of 4; zero from its count on. Behind the point: WEIGHT_BITS of resize.ts. */
+  /** `stride` for each result, a multiple of 4; zero from its count on. Fixed point with WEIGHT_BITS (resize.ts) behind it, magnitudes below 2^26. */
   readonly weights: Int32Array
   readonly stride: number
 }

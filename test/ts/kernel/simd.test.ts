@@ -205,7 +205,12 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
   })
 
   test('passes of a resize: filters, boxes, gaps between rows, weights that overshoot', () => {
-    const sides = fc.record({ size: size(40), results: size(37), from: fc.double({ min: 0, max: 0.9, noNaN: true }) })
+    const sides = fc.record({
+      size: size(40),
+      results: size(37),
+      from: fc.double({ min: 0, max: 0.9, noNaN: true }),
+      part: fc.double({ min: 0.05, max: 1, noNaN: true }),
+    })
     const filters = fc.constantFrom('box', 'bilinear', 'bicubic', 'lanczos')
     fc.assert(
       fc.property(
@@ -214,8 +219,8 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
         size(20),
         fc.constantFrom(1, 2, 3, 4),
         size(9),
-        ({ size: length, results, from }, filter, lines, channels, gap) => {
-          const sums = createAxis(filter)(length, from * length, length, results, 0, results)
+        ({ size: length, results, from, part }, filter, lines, channels, gap) => {
+          const sums = createAxis(filter)(length, from * length, (from + part * (1 - from)) * length, results, 0, results)
           // Half of them extremes, where filters overshoot.
           const pixels = Uint8Array.from({ length: 50 * 4 * 50 }, (_, at) => [0, 255, at * 31 + gap, at >> 3][(at * 7919 + length) % 4])
           const rowStep = sums.length * channels + gap
