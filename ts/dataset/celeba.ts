@@ -6,9 +6,10 @@ import type { DatasetConfig } from '../../protocol/index.ts'
 import { downloadsFolder } from '../cache-folder.ts'
 import { openZip } from './archive/zip.ts'
 import { fetchedPath, fileIdentity, refuseFile, statPath } from './files.ts'
-import { createDecoder, type ImageDecoder } from './image/decode.ts'
+import type { ImageDecoder } from './image/decode.ts'
 import { byCodePoints } from './image/listing.ts'
 import { decodeInOrder, type ImageChunk } from './image/many.ts'
+import { createThreadedDecoder } from './image/threads.ts'
 import type { DatasetSource } from './source.ts'
 
 type CelebaConfig = Extract<DatasetConfig, { kind: 'celeba' }>
@@ -76,7 +77,7 @@ export function openCeleba(config: CelebaConfig): DatasetSource {
         if (!present.has(name)) refuseFile(images, `${name}, which is listed`, `${present.size} other images`)
         if (labels && !labels.has(name)) refuseFile(join(path, ATTRIBUTES), `a line for ${name}`, 'none')
       }
-      const decoder = createDecoder({ resolution, color: 'rgb', resizeFilter, centerCrop, size: SIZE })
+      const decoder = createThreadedDecoder({ resolution, color: 'rgb', resizeFilter, centerCrop, size: SIZE })
       const note = names.length === PUBLISHED[split] ? [] : [`${names.length} images: as published there are ${PUBLISHED[split]}`]
       return {
         imageShape: [3, resolution, resolution],

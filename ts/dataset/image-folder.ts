@@ -7,9 +7,10 @@ import { MAX_MEMBER_BYTES } from './archive/member.ts'
 import { listTar, readTar } from './archive/tar.ts'
 import { openZip } from './archive/zip.ts'
 import { fileIdentity, refuseFile, statPath } from './files.ts'
-import { createDecoder, type ImageDecoder } from './image/decode.ts'
+import type { ImageDecoder } from './image/decode.ts'
 import { listImages, type Listing } from './image/listing.ts'
 import { decodeInOrder, peekShape, type EncodedImage, type ImageChunk } from './image/many.ts'
+import { createThreadedDecoder } from './image/threads.ts'
 import { walkFolder, type WalkedFile } from './image/walk.ts'
 import type { DatasetSource } from './source.ts'
 
@@ -44,7 +45,7 @@ export function openImageFolder({ path, resolution, color, resizeFilter }: Image
     },
     async decode({ signal }) {
       const { listing, decode } = folder ?? ((await isZip(path)) ? await openZipped(path) : await openTarred(path, signal))
-      const decoder = createDecoder({ resolution, color, resizeFilter })
+      const decoder = createThreadedDecoder({ resolution, color, resizeFilter })
       const peeked = await peekShape(decode(decoder, signal))
       if (!peeked) return refuseFile(path, 'images', 'none')
       return {

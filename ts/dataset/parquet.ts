@@ -1,8 +1,8 @@
 /** Parquet files with encoded images, as on the Hugging Face Hub: one row group in memory at a time. */
 import { basename } from 'node:path'
 import { fileIdentity, refuseFile } from './files.ts'
-import { createDecoder } from './image/decode.ts'
 import { decodeInOrder, peekShape, type EncodedImage } from './image/many.ts'
+import { createThreadedDecoder } from './image/threads.ts'
 import { openParquetFile, type ParquetColumn, type ParquetFile } from './parquet-file.ts'
 import { findParquet, type ParquetConfig } from './parquet-find.ts'
 import type { DatasetSource, DecodeOptions, Decoding } from './source.ts'
@@ -47,7 +47,7 @@ async function decodeFiles(files: readonly ParquetFile[], config: ParquetConfig,
     .filter(({ name, kind }) => columns.label === undefined && kind !== 'integers' && LABEL_NAMES.includes(name))
     .map(({ name }) => `column '${name}' is not of integers: no labels`)
   const { resolution, color, resizeFilter } = config
-  const decoder = createDecoder({ resolution, color, resizeFilter })
+  const decoder = createThreadedDecoder({ resolution, color, resizeFilter })
   const chunks = decodeInOrder(imagesOf(files, columns, classNames.length), decoder, signal)
   const peeked = (await peekShape(chunks)) ?? refuseFile(files[0].path, 'images', 'none')
   return {

@@ -1,6 +1,7 @@
 /** Encoded images to the pixels that are trained on: PNG, JPEG and WebP, equal to what Pillow and torchvision make of them. */
 import { ImmiscibleError } from '../../errors.ts'
 import { formatOf, orientationOf, readJpegHeader, readWebpHeader, type ImageHeader } from './header.ts'
+import { decodeJpeg } from './jpeg.ts'
 import { createNotes, type Altered } from './notes.ts'
 import { readPng } from './png.ts'
 import { cmykToRgb, cutPlanes, toGray, turn, withoutAlpha, type Raster } from './raster.ts'
@@ -31,12 +32,20 @@ export interface ImageDecoder {
   decode(bytes: Uint8Array, name: string): Promise<DecodedImage>
   /** What was altered so far, with counts. */
   notes(): string[]
+  /** Ends its threads, where it has some. */
+  close?(): Promise<void>
+}
+
+/** The memory of `pixels` is its own. */
+export interface AlteredImage extends DecodedImage {
+  readonly altered: readonly Altered[]
 }
 
 /** An image as it is stored, and how far it must be turned. */
 interface Encoded extends ImageHeader {
   readonly altered: readonly Altered[]
-  decode(): Promise<Raster>
+  /** The memory of the raster may be another image's once `use` is done. */
+  decode<T>(use: (raster: Raster) => T): Promise<T>
 }
 
 const MAX_PIXELS = 2 ** 26
@@ -54,38 +63,52 @@ const MAX_PIXELS = 2 ** 26
  * - Size: torchvision's `CenterCrop(centerCrop)`, `Resize(resolution)` and `CenterCrop(resolution)` on PIL images. The longer side is rounded
  *   down, and a crop that cannot be centred begins at the even one of the two middle pixels.
  *
- * Lossless images are bit for bit Pillow's; JPEG and lossy WebP as far as the two libraries decode alike: within one level.
+ * Lossless images are bit for bit Pillow's, and so are JPEGs, which the same library decodes; within one level are lossy WebP, and JPEGs in CMYK,
+ * in arithmetic coding, or of a subsampling that libjpeg-turbo has no fast way for (of 4:4:4, 4:2:2, 4:4:0, 4:2:0, 4:1:1 and gray it has).
  */
 export function createDecoder(options: DecoderOptions): ImageDecoder {
-  const { resolution, color, centerCrop, size, maxPixels = MAX_PIXELS } = options
-  const resize = createResize(options.resizeFilter)
+  const decode = createDecode(options)
   const notes = createNotes()
-
   return {
     async decode(bytes, name) {
-      const encoded = readEncoded(bytes, name, maxPixels)
-      if (encoded.width * encoded.height > maxPixels) {
-        refuse(name, `expected at most ${maxPixels} pixels, got ${encoded.width}x${encoded.height}`)
-      }
-      const decoded = await encoded.decode()
-      const { raster: opaque, isBlended } = withoutAlpha(decoded)
-      const isGray = opaque.channels === 1
-      const orientation = orientationOf(encoded.exif)
-      const upright = turn(color === 'gray' && !isGray ? toGray(opaque) : opaque, orientation)
-      if (size && (upright.width !== size.width || upright.height !== size.height)) {
-        refuse(name, `expected an image of ${size.width}x${size.height}, got ${upright.width}x${upright.height}`)
-      }
-      const cut = centerCrop === undefined ? { left: 0, top: 0, ...sizeOf(upright) } : centre(upright, centerCrop, name)
-      const shorter = Math.min(cut.width, cut.height)
-      const planes = fit(upright, cut, resolution)
-      for (const altered of encoded.altered) notes.count(altered)
-      if (isBlended) notes.count('alpha')
-      if (isGray !== (color === 'gray')) notes.count(isGray ? 'gray' : 'colour')
-      if (orientation !== 1) notes.count('turned')
-      if (resolution !== null && shorter < resolution) notes.count('enlarged')
-      return color === 'rgb' && isGray ? { ...planes, pixels: threeTimes(planes.pixels) } : planes
+      const image = await decode(bytes, name)
+      for (const altered of image.altered) notes.count(altered)
+      return image
     },
     notes: notes.list,
+  }
+}
+
+/** As `createDecoder`, without counting. */
+export function createDecode(options: DecoderOptions): (bytes: Uint8Array, name: string) => Promise<AlteredImage> {
+  const { resolution, color, centerCrop, size, maxPixels = MAX_PIXELS } = options
+  const resize = createResize(options.resizeFilter)
+
+  return async (bytes, name) => {
+    const encoded = readEncoded(bytes, name, maxPixels)
+    if (encoded.width * encoded.height > maxPixels) {
+      refuse(name, `expected at most ${maxPixels} pixels, got ${encoded.width}x${encoded.height}`)
+    }
+    return encoded.decode((raster) => finish(raster, encoded, name))
+  }
+
+  function finish(decoded: Raster, encoded: Encoded, name: string): AlteredImage {
+    const { raster: opaque, isBlended } = withoutAlpha(decoded)
+    const isGray = opaque.channels === 1
+    const orientation = orientationOf(encoded.exif)
+    const upright = turn(color === 'gray' && !isGray ? toGray(opaque) : opaque, orientation)
+    if (size && (upright.width !== size.width || upright.height !== size.height)) {
+      refuse(name, `expected an image of ${size.width}x${size.height}, got ${upright.width}x${upright.height}`)
+    }
+    const cut = centerCrop === undefined ? { left: 0, top: 0, ...sizeOf(upright) } : centre(upright, centerCrop, name)
+    const shorter = Math.min(cut.width, cut.height)
+    const planes = fit(upright, cut, resolution)
+    const altered: Altered[] = [...encoded.altered]
+    if (isBlended) altered.push('alpha')
+    if (isGray !== (color === 'gray')) altered.push(isGray ? 'gray' : 'colour')
+    if (orientation !== 1) altered.push('turned')
+    if (resolution !== null && shorter < resolution) altered.push('enlarged')
+    return { ...planes, altered, pixels: color === 'rgb' && isGray ? threeTimes(planes.pixels) : planes.pixels }
   }
 
   function fit(raster: Raster, cut: Rectangle, side: number | null): DecodedImage {
@@ -131,20 +154,32 @@ function readEncoded(bytes: Uint8Array, name: string, maxPixels: number): Encode
   const format = formatOf(bytes, name)
   if (format === 'png') {
     const png = readPng(bytes, name)
-    return { ...png, altered: [...profile(png), ...(png.depth === 16 ? ['deep' as const] : [])], decode: png.decode }
+    return {
+      ...png,
+      altered: [...profile(png), ...(png.depth === 16 ? ['deep' as const] : [])],
+      decode: async (use) => use(await png.decode()),
+    }
   }
   if (format === 'webp') {
     const webp = readWebpHeader(bytes, name)
-    return { ...webp, altered: profile(webp), decode: () => decodeBySharp(bytes, 'WebP', 'srgb', name, maxPixels) }
+    return { ...webp, altered: profile(webp), decode: async (use) => use(await decodeBySharp(bytes, 'WebP', 'srgb', name, maxPixels)) }
   }
   const jpeg = readJpegHeader(bytes, name)
   if (jpeg.components !== 4) {
     const space = jpeg.components === 1 ? 'b-w' : 'srgb'
-    return { ...jpeg, altered: profile(jpeg), decode: () => decodeBySharp(bytes, 'JPEG', space, name, maxPixels) }
+    return {
+      ...jpeg,
+      altered: profile(jpeg),
+      // What the codec refuses, sharp decodes, or says what is wrong with it.
+      decode: async (use) => (await decodeJpeg(bytes, jpeg, use)) ?? use(await decodeBySharp(bytes, 'JPEG', space, name, maxPixels)),
+    }
   }
-  // Inks are taken for Adobe's, which are inverted, as Pillow takes them.
-  const decode = async (): Promise<Raster> => cmykToRgb(await decodeBySharp(bytes, 'JPEG', 'cmyk', name, maxPixels))
-  return { ...jpeg, altered: [...profile(jpeg), 'cmyk'], decode }
+  return {
+    ...jpeg,
+    altered: [...profile(jpeg), 'cmyk'],
+    // Inks are taken for Adobe's, which are inverted, as Pillow takes them.
+    decode: async (use) => use(cmykToRgb(await decodeBySharp(bytes, 'JPEG', 'cmyk', name, maxPixels))),
+  }
 }
 
 function profile({ hasProfile }: ImageHeader): Altered[] {
@@ -160,7 +195,7 @@ export async function loadSharp(): Promise<Sharp> {
     loading ??= import('sharp').then((module) => module.default)
     return await loading
   } catch (cause) {
-    const what = `sharp, which decodes JPEG and WebP and writes sheets, cannot be loaded: ${(cause as Error).message.split('\n')[0]}`
+    const what = `sharp, which decodes WebP and rare JPEGs and writes sheets, cannot be loaded: ${(cause as Error).message.split('\n')[0]}`
     throw new ImmiscibleError('DATASET', `${what}: install it anew (npm install --include=optional sharp)`, { cause })
   }
 }

@@ -24,7 +24,7 @@ const CHUNK_BYTES = 2 ** 20
 
 /**
  * Decodes them in their order, in chunks of about 1 MiB; at most `WINDOW` encoded images are in memory at once. Throws a DATASET error for the first
- * one that cannot be decoded, or is of another size than the first; the signal's reason when it is aborted.
+ * one that cannot be decoded, or is of another size than the first; the signal's reason when it is aborted. Closes the decoder at its end.
  */
 export async function* decodeInOrder(
   items: AsyncIterable<EncodedImage> | Iterable<EncodedImage>,
@@ -74,8 +74,12 @@ export async function peekShape(
   return {
     imageShape: value.imageShape,
     chunks: (async function* () {
-      yield value
-      yield* chunks
+      try {
+        yield value
+        yield* chunks
+      } finally {
+        await chunks.return(undefined)
+      }
     })(),
   }
 }
@@ -90,17 +94,21 @@ async function* inOrder(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Decoded> {
   const running: Promise<Decoded>[] = []
-  for await (const item of items) {
-    signal?.throwIfAborted()
-    const decoding = decodeOne(item, decoder)
-    // Each is awaited in its turn; one that fails before is not unhandled.
-    decoding.catch(() => undefined)
-    running.push(decoding)
-    if (running.length >= WINDOW) yield await (running.shift() as Promise<Decoded>)
-  }
-  for (const decoding of running) {
-    signal?.throwIfAborted()
-    yield await decoding
+  try {
+    for await (const item of items) {
+      signal?.throwIfAborted()
+      const decoding = decodeOne(item, decoder)
+      // Each is awaited in its turn; one that fails before is not unhandled.
+      decoding.catch(() => undefined)
+      running.push(decoding)
+      if (running.length >= WINDOW) yield await (running.shift() as Promise<Decoded>)
+    }
+    for (const decoding of running) {
+      signal?.throwIfAborted()
+      yield await decoding
+    }
+  } finally {
+    await decoder.close?.()
   }
 }
 
