@@ -10,6 +10,8 @@ export const datasetInfo = z
     numImages: z.int32().min(1),
     imageShape: z.array(z.int32().min(1)).length(3).describe('channels, height, width'),
     numClasses: z.int32().min(0).describe('0: no labels'),
+    dtype: z.enum(['uint8', 'float32']).describe('of the images on the wire. uint8: pixels; float32: latents, multiplied by scalingFactor'),
+    scalingFactor: z.number().positive().nullable().describe('of latents; null: of pixels'),
   })
   .meta({ id: 'DatasetInfo' })
 

@@ -1,7 +1,8 @@
 /** What a config file may hold, for editors: the input of every section with its short forms, several named runs, and nothing required. */
 import { z } from 'zod'
 import { ASSIGNMENT_PRESETS, assignmentConfig, linearAssignment, nearestAssignment } from './assignment.ts'
-import { datasetConfig, trainConfig } from './config.ts'
+import { trainConfig } from './config.ts'
+import { datasetConfig } from './dataset.ts'
 import { moduleNetwork, pretrainedNetwork, unetNetwork } from './network.ts'
 import { consistencyObjective, ddimObjective, flowObjective, moduleObjective } from './objective.ts'
 

@@ -1,6 +1,7 @@
 /** docs/config.md, from the schema: a row for every field, the presets, and how the three forms of a config file look. Written by `npm run protocol`. */
 import { ASSIGNMENT_PRESETS, assignmentConfig } from './assignment.ts'
-import { datasetConfig, trainConfig } from './config.ts'
+import { trainConfig } from './config.ts'
+import { datasetConfig } from './dataset.ts'
 import { listConfigFields, KIND_SECTIONS, type ConfigField } from './fields.ts'
 import { NETWORK_PRESETS, networkConfig } from './network.ts'
 import { CONSISTENCY_PRESETS, objectiveConfig } from './objective.ts'

@@ -1,36 +1,12 @@
-/** The configuration of a run: one schema per section. Every default of the project is here (those of assignment, objective and network in their files) and nowhere else. */
+/** The configuration of a run: one schema per section. Every default of the project is here (those of data set, assignment, objective and network in their files) and nowhere else. */
 import { z } from 'zod'
 import { assignmentConfig, MAX_POOL_SIZE } from './assignment.ts'
+import { datasetConfig } from './dataset.ts'
 import { networkConfig } from './network.ts'
 import { objectiveConfig } from './objective.ts'
 
 const positiveInt = z.int32().min(1)
 const seconds = z.number().positive()
-
-const horizontalFlip = z.boolean().default(false).describe('mirror each sample with probability 1/2')
-
-const imageScale = z
-  .number()
-  .positive()
-  .default(1)
-  .describe('multiplies the images, not the noise (Improved Immiscible Diffusion): the log-SNR of every timestep rises by 2 ln imageScale')
-
-export const digitsDataset = z
-  .strictObject({ kind: z.literal('digits'), horizontalFlip, imageScale })
-  .meta({ id: 'DigitsDataset' })
-  .describe('1,797 grey 8x8 images of 10 classes, embedded')
-
-export const emojiDataset = z
-  .strictObject({
-    kind: z.literal('emoji'),
-    resolution: z.int32().min(1).max(32).default(32).describe('height and width; below 32 by area averaging'),
-    horizontalFlip,
-    imageScale,
-  })
-  .meta({ id: 'EmojiDataset' })
-  .describe('1,412 colour images of 7 classes on white, 32x32, embedded')
-
-export const datasetConfig = z.discriminatedUnion('kind', [digitsDataset, emojiDataset]).meta({ id: 'DatasetConfig' })
 
 export const optimizerConfig = z
   .strictObject({
@@ -208,6 +184,12 @@ export const pipelineConfig = z
     threads: z.int32().min(0).max(64).default(0).describe('threads that prepare pools; 0: half the cores, four at most'),
     // setTimeout takes no more than 24.8 days, and beyond that fires at once.
     poolSeconds: seconds.max(86_400).default(600).describe('the longest that a thread may take for one pool, its start included'),
+    datasetBytes: z
+      .number()
+      .int()
+      .min(0)
+      .default(2 ** 31)
+      .describe('a decoded data set up to so many bytes is held in memory, once for all threads; a larger one is read from its file'),
     credits: positiveInt.default(2).describe('batches sent to a worker that it has not staged yet'),
     noiseDtype: z.enum(['float16', 'float32']).default('float16').describe('noise on the wire'),
   })
@@ -250,4 +232,3 @@ export const trainConfig = z
   .meta({ id: 'TrainConfig' })
 
 export type TrainConfig = z.infer<typeof trainConfig>
-export type DatasetConfig = TrainConfig['dataset']

@@ -31,6 +31,8 @@ export interface ConfigField {
 
 const SHORT_FLAGS: Readonly<Record<string, string>> = {
   'dataset.kind': 'dataset',
+  'dataset.path': 'path',
+  'dataset.resolution': 'resolution',
   'dataset.imageScale': 'image-scale',
   'objective.kind': 'objective',
   'network.preset': 'network',

@@ -39,6 +39,7 @@ export function hashConfig(config: TrainConfig): string {
   const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, validation, ...rest } = config
   const canonical = {
     ...rest,
+    dataset: { ...rest.dataset, path: undefined, vae: undefined },
     assignment: pinned(rest.assignment),
     network: pinned(rest.network),
     objective: pinned(rest.objective),

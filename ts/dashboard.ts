@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { makeToken } from './view/access.ts'
 import type { ThreadData, ThreadMessage } from './view/thread.ts'
-import { cacheFolder } from './worker/managed-environment.ts'
+import { cacheFolder } from './cache-folder.ts'
 
 export interface DashboardOptions {
   /** Of 127.0.0.1. Without one it is 7077, or any free port where that is taken. */

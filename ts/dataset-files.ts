@@ -3,30 +3,34 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TrainConfig } from '../protocol/index.ts'
-import { loadDataset } from './dataset/table.ts'
+import type { Dataset } from './dataset/dataset.ts'
+import { openDataset, type BuildOptions } from './dataset/table.ts'
+import { ImmiscibleError } from './errors.ts'
 
-export interface DatasetFiles {
+export interface DatasetFiles extends Pick<Dataset, 'name' | 'numImages' | 'imageShape' | 'numClasses' | 'sha256'> {
   /** Raw uint8 [N, C, H, W]. */
   readonly images: string
   /** Raw int32 [N]; empty where there are none. */
   readonly labels: string
-  /** C, H, W. */
-  readonly imageShape: readonly number[]
-  readonly numClasses: number
+  readonly classNames: readonly string[]
 }
 
-export async function withDatasetFiles<T>(config: TrainConfig['dataset'], work: (files: DatasetFiles) => Promise<T>): Promise<T> {
-  const dataset = loadDataset(config)
-  const dims = dataset.imageShape.reduce((product, size) => product * size, 1)
-  const pixels = new Uint8Array(dataset.numImages * dims)
-  for (let index = 0; index < dataset.numImages; index++) dataset.read(index, pixels, index * dims)
+/** Throws a DATASET error for latents, which nobody who reads pixels can take. */
+export async function withDatasetFiles<T>(
+  config: TrainConfig['dataset'],
+  work: (files: DatasetFiles) => Promise<T>,
+  options: BuildOptions = {},
+): Promise<T> {
+  // One that was decoded is a file already.
+  const { labels: classes, stored, read: _read, ...dataset } = await openDataset(config, { ...options, memoryBytes: 0 })
+  if (dataset.dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${dataset.name}: expected pixels, got latents`)
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
   try {
-    const [images, labels] = [join(folder, 'images'), join(folder, 'labels')]
-    writeFileSync(images, pixels)
-    writeFileSync(labels, dataset.labels ?? new Int32Array(0))
-    const { imageShape, numClasses } = dataset
-    return await work({ images, labels, imageShape, numClasses })
+    const [written, labels] = [join(folder, 'images'), join(folder, 'labels')]
+    const images = stored.images instanceof Uint8Array ? written : stored.images.path
+    if (stored.images instanceof Uint8Array) writeFileSync(written, stored.images)
+    writeFileSync(labels, classes ?? new Int32Array(0))
+    return await work({ ...dataset, images, labels, classNames: stored.record.classNames })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -1,5 +1,5 @@
 /** The public surface of `immiscible`: exports only. */
-export { trainImmiscible, resumeImmiscible, type Run, type TrainOptions, type TrainResult } from './train.ts'
+export { trainImmiscible, resumeImmiscible, type ResumeOptions, type Run, type TrainOptions, type TrainResult } from './train.ts'
 export { serveBatches, type ServeOptions, type Serving } from './serve.ts'
 export { type TrainInput } from './prepare.ts'
 export { defineConfig, type ConfigFile, type RunConfig } from './define-config.ts'
@@ -10,6 +10,7 @@ export { findConfigFile } from './config/file.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
 export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
+export { encodeDataset, type EncodedDataset, type EncodeOptions } from './encode.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'
 export {
@@ -35,6 +36,24 @@ export { STRATEGIES } from './assignment/table.ts'
 export { withinLabel } from './assignment/within-label.ts'
 export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from './assignment/assignment.ts'
 export type { Dataset } from './dataset/dataset.ts'
+export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
+export type { DatasetProgress } from './dataset/table.ts'
+export { fetchDataset, type Fetched, type FetchOptions, type FetchProgress } from './download/fetch.ts'
+export {
+  cleanDatasets,
+  inspectDataset,
+  listDatasets,
+  verifyDatasets,
+  writeContactSheet,
+  type CleanOptions,
+  type DatasetCheck,
+  type DatasetCopy,
+  type DatasetDetails,
+  type DatasetList,
+  type DatasetRemoval,
+  type InspectInput,
+  type InspectOptions,
+} from './data.ts'
 export {
   compareRuns,
   listRuns,

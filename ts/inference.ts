@@ -40,7 +40,7 @@ export async function sampleFiles(folder: string, output: string, { grid, ...opt
 async function draw(folder: string, { grid, files }: { grid?: string; files?: string }, options: SampleOptions): Promise<string[]> {
   const outputs = { grid: grid === undefined ? null : resolve(grid), files: files === undefined ? null : resolve(files) }
   const input = { ...toRequest(findPipeline(folder), options), classLabels: options.classLabels ?? null, ...outputs }
-  const answer = (await runTool('sample', input, options.onSetup ?? ignore)) as {
+  const answer = (await runTool('sample', input, { onSetup: options.onSetup ?? ignore })) as {
     files: string[]
     warnings: { code: string; message: string }[]
   }
@@ -74,9 +74,13 @@ const NUM_JUDGED = 512
 /** Trains the classifier (seconds) and judges `numImages` samples (512) of a run's pipeline. */
 export async function evaluateRun(runFolder: string, options: SamplingOptions = {}): Promise<Evaluation> {
   const { path, config } = readRunFolder(runFolder)
-  return withDatasetFiles(config.dataset, async (files) => {
+  return withDatasetFiles(config.dataset, async ({ images, labels, imageShape, numClasses }) => {
     const defaults = { pipeline: join(path, 'pipeline'), numImages: NUM_JUDGED, trustRemoteCode: hasOwnNetwork(config) }
-    return (await runTool('evaluate', { ...toRequest(defaults, options), ...files }, options.onSetup ?? ignore)) as Evaluation
+    return (await runTool(
+      'evaluate',
+      { ...toRequest(defaults, options), images, labels, imageShape, numClasses },
+      { onSetup: options.onSetup ?? ignore },
+    )) as Evaluation
   })
 }
 

@@ -1,35 +1,58 @@
 /** From what a user gives to what a run needs: the checked config, its data set, its strategy. Nothing is written yet. */
+import { resolve } from 'node:path'
 import { resolveConfig, type TrainConfig, type TrainConfigInput } from '../protocol/index.ts'
 import type { AssignmentStrategy } from './assignment/assignment.ts'
 import { checkData } from './conditions.ts'
+import { isOwnDataset, sectionOfOwn, type OwnDataset } from './dataset/custom.ts'
 import type { Dataset } from './dataset/dataset.ts'
-import { loadDataset } from './dataset/table.ts'
+import { openDataset, openOwn, type BuildOptions } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
 import { pinFiles } from './pin.ts'
 import { checkPoolFits } from './pipeline/source.ts'
 import { isOwnStrategy, prepareStrategy, sectionOf, type OwnStrategy } from './strategy.ts'
 
-/** The config of a run, where `assignment` may also be a strategy object of your own, which runs on this thread. */
-export type TrainInput = Omit<TrainConfigInput, 'assignment'> & {
+/** The config of a run, where `assignment` may also be a strategy object of your own, which runs on this thread, and `dataset` a data set of your own. */
+export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
+  readonly dataset: TrainConfigInput['dataset'] | OwnDataset
   readonly assignment?: TrainConfigInput['assignment'] | OwnStrategy
+}
+
+/** A run goes on from any folder. */
+export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
+  const dataset = { ...section }
+  if ('path' in dataset && dataset.path !== null) dataset.path = resolve(dataset.path)
+  if (dataset.kind === 'arrays') {
+    if (dataset.vae !== null) dataset.vae = resolve(dataset.vae)
+    if (dataset.labels?.endsWith('.npy')) dataset.labels = resolve(dataset.labels)
+  }
+  return dataset
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
 export async function prepare(
   input: TrainInput,
+  options: BuildOptions = {},
 ): Promise<{ config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined }> {
-  const { assignment } = input
+  const { assignment, dataset: given } = input
   const isOwn = isOwnStrategy(assignment)
   const section = isOwn ? sectionOf(assignment) : assignment
-  const resolved = resolveConfig(section === undefined ? input : { ...input, assignment: section })
+  const ownDataset = isOwnDataset(given) ? given : undefined
+  const resolved = resolveConfig({
+    ...input,
+    ...(section !== undefined && { assignment: section }),
+    ...(ownDataset && { dataset: sectionOfOwn(ownDataset) }),
+  })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const config = pinFiles(resolved.config)
-  if (config.assignment.kind === 'custom' && !isOwn) {
+  const files = pinFiles(resolved.config)
+  const pinned = { ...files, dataset: withAbsolutePaths(files.dataset) }
+  if (pinned.assignment.kind === 'custom' && !isOwn) {
     throw new ConfigError([
-      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
+      { path: 'assignment', message: `expected the strategy object '${pinned.assignment.name}' itself, got only its name` },
     ])
   }
-  const dataset = loadDataset(config.dataset)
+  const opening = { ...options, memoryBytes: pinned.pipeline.datasetBytes }
+  const dataset = ownDataset ? await openOwn(ownDataset, opening) : await openDataset(pinned.dataset, opening)
+  const config = pinned.dataset.kind === 'custom' ? { ...pinned, dataset: { ...pinned.dataset, sha256: dataset.sha256 } } : pinned
   const { numImages: numHeldOut } = config.validation
   if (numHeldOut >= dataset.numImages) {
     const message = `expected less than the ${dataset.numImages} images of ${dataset.name}, since those are never trained on, got ${numHeldOut}`

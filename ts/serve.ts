@@ -44,7 +44,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
   signal?.addEventListener('abort', stop, { once: true })
 
   async function serve(): Promise<void> {
-    const { config, dataset, strategy } = await prepare(input)
+    const { config, dataset, strategy } = await prepare(input, { signal })
     const refusals = createRefusals((code, message) => onLog(`warning ${code}: ${message}`))
     const listen = config.worker.listen ? readListening(config.worker.listen) : undefined
     await using channel = await openChannel(config.pipeline.credits + numHeldOutBatches(config), { listen, onRefused: refusals.count })

@@ -10,8 +10,9 @@ import {
   type WorkerEventOf,
 } from '../protocol/index.ts'
 import type { AssignmentStrategy } from './assignment/assignment.ts'
+import type { OwnDataset } from './dataset/custom.ts'
 import { describeDataset, type Dataset } from './dataset/dataset.ts'
-import { loadDataset } from './dataset/table.ts'
+import { openDataset, openOwn, type BuildOptions, type DatasetProgress } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
@@ -36,6 +37,17 @@ export interface TrainOptions {
   readonly signal?: AbortSignal
   /** Progress of the one-time installation of Python packages, a line at a time. */
   readonly onSetup?: (line: string) => void
+  /** Progress of a data set that is decoded into the cache, after each part of it. */
+  readonly onDataset?: (progress: DatasetProgress) => void
+}
+
+export interface ResumeOptions extends TrainOptions {
+  /** To go further than planned. */
+  readonly maxTrainSteps?: number
+  /** The same strategy object, for a run that was started with one. */
+  readonly assignment?: AssignmentStrategy
+  /** The same data set, for a run that was started with one of the caller's: only where it is in the cache no more. */
+  readonly dataset?: OwnDataset
 }
 
 export interface TrainResult {
@@ -65,8 +77,8 @@ export interface Run extends Promise<TrainResult>, AsyncIterable<RunEvent> {
  * Rejects with ConfigError before anything is written; with ImmiscibleError RUN_FOLDER when outputDir already holds a run.
  */
 export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): Run {
-  return startRun(options, async () => {
-    const { config, dataset, strategy } = await prepare(input)
+  return startRun(options, async (building) => {
+    const { config, dataset, strategy } = await prepare(input, building)
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),
@@ -81,25 +93,31 @@ export function trainImmiscible(input: TrainInput, options: TrainOptions = {}): 
 
 /**
  * Goes on with a run from its last checkpoint, or from the start where there is none: the data stream is the one that the first start would have had.
- * @param changes `maxTrainSteps` to go further than planned; `assignment`, the same strategy object, for a run that was started with one.
  */
 export function resumeImmiscible(
   runFolder: string,
-  {
-    maxTrainSteps,
-    assignment: own,
-    ...options
-  }: TrainOptions & { readonly maxTrainSteps?: number; readonly assignment?: AssignmentStrategy } = {},
+  { maxTrainSteps, assignment: own, dataset: ownDataset, ...options }: ResumeOptions = {},
 ): Run {
-  return startRun(options, async () => {
+  return startRun(options, async (building) => {
     const { path, manifest, config: before } = readRunFolder(runFolder)
     const resolved = resolveConfig({ ...before, maxTrainSteps: maxTrainSteps ?? before.maxTrainSteps, outputDir: path })
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
     const config = pinFiles(resolved.config)
-    const dataset = loadDataset(config.dataset)
+    const opening = { ...building, memoryBytes: config.pipeline.datasetBytes }
+    const dataset = ownDataset ? await openOwn(ownDataset, opening) : await openDataset(config.dataset, opening)
     checkResumable(path, manifest, config, dataset, own)
     return { config, dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
   })
+}
+
+/** What decoding a data set is told of the options. */
+function toBuilding({ onSetup, onDataset }: TrainOptions, signal: AbortSignal): BuildOptions {
+  let hasWaited = false
+  const onWait = (pid: number): void => {
+    if (!hasWaited) onSetup?.(`process ${pid} is decoding the data set: waiting for it`)
+    hasWaited = true
+  }
+  return { signal, onProgress: onDataset, onWait }
 }
 
 /** A run that is known to be possible; nothing was written yet. */
@@ -110,7 +128,9 @@ interface Prepared {
   readonly open: () => RunFolder
 }
 
-function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: () => Promise<Prepared>): Run {
+function startRun(options: TrainOptions, check: (building: BuildOptions) => Promise<Prepared>): Run {
+  const { signal, onSetup = () => undefined } = options
+  const stopped = new AbortController()
   const events = createEventStream<RunEvent>(EVENTS_KEPT, (count) => ({
     kind: 'warning',
     time: Date.now(),
@@ -118,16 +138,18 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
     message: `${count} events were dropped, since nobody read them; events.jsonl has them all`,
   }))
   let supervisor: Supervisor | undefined
-  let isStopping = false
   const stop = (): void => {
-    isStopping = true
+    stopped.abort()
     supervisor?.stop()
   }
   signal?.addEventListener('abort', stop, { once: true })
 
   async function train(): Promise<TrainResult> {
     await Promise.resolve() // so that the caller holds the handle before anything happens
-    const { config, dataset, strategy, open } = await check()
+    const { config, dataset, strategy, open } = await check(toBuilding(options, stopped.signal)).catch((error: unknown) => {
+      if (!stopped.signal.aborted || error instanceof ImmiscibleError) throw error
+      throw new ImmiscibleError('ABORTED', 'aborted before it began', { cause: signal?.reason ?? error })
+    })
     if (config.worker.listen) {
       const message = 'expected nothing: a run starts its worker on this machine; serveBatches() is what others can connect to'
       throw new ConfigError([{ path: 'worker.listen', message }])
@@ -174,7 +196,7 @@ function startRun({ signal, onSetup = () => undefined }: TrainOptions, check: ()
         onLife: report.life,
         onRefused: refusals.count,
       })
-      if (isStopping) supervisor.stop()
+      if (stopped.signal.aborted) supervisor.stop()
       const lastWords = await supervisor.ended
       refusals.finish()
       const result = toResult(config, folder, lastWords, report)

@@ -54,7 +54,7 @@ class Connection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 class AssignedBatch:
     """A step's batch, or some of the held-out images: B of C channels, H rows, W columns, on the iterator's device.
 
-    images: float32 [B, C, H, W] in the model's scale, [-1, 1] times imageScale.
+    images: float32 [B, C, H, W] in the model's scale, [-1, 1] or latents, times imageScale.
     noise: float32, same shape, row i assigned to image i.
     labels: int64 [B], or None. uniforms: float32 [B, 3] in [0, 1): timestep, label dropout, flow time.
     metrics: what the assignment did and took, by name, such as `assignment/gain` and `timeline/assignMs`.
@@ -161,7 +161,7 @@ class AssignedBatches:
                 raise OrchestratorGoneError(f"the server was stopped before step {self.step}")
             if not isinstance(received, Batch):
                 raise ProtocolError("message while iterating", "a batch", type(received).__name__)
-            check_contract(received, self.step, self.config.global_batch_size, self.dataset.image_shape)
+            check_contract(received, self.step, self.config.global_batch_size, self.dataset)
             staged = stage(received, self._device)
             held_ms = (time.perf_counter() - received.received_at) * 1000
             self._channel.send(Credit(step=self.step, held_ms=held_ms))

@@ -11,6 +11,7 @@ import msgspec
 from .checkpoint import Origin
 from .notice import describe_scale, is_coupled
 from .protocol import (
+    ArraysDataset,
     ConsistencyObjective,
     DatasetInfo,
     DdimObjective,
@@ -29,7 +30,7 @@ library_name: diffusers
 
 # {name} with Immiscible Diffusion
 
-{article} model of {channels} x {height} x {width} images, trained with
+{article} model of {channels} x {height} x {width} {images}, trained with
 [immiscible](https://www.npmjs.com/package/immiscible) by the method of Li et al., *Immiscible Diffusion: Accelerating
 Diffusion Training with Noise Assignment* (NeurIPS 2024, arXiv 2406.12303). The weights are the exponential moving
 average.
@@ -111,6 +112,11 @@ _ONE_STEP_COUPLED = """, which is independent of the image, while images were pa
 one step fits that best"""
 _SOLVERS = """Sampling is deterministic: an ordinary differential equation from noise to image, by Euler's method in
 equal steps, or by `solver="dopri5"`, which chooses its steps to a tolerance of 1e-5 (`pip install torchdiffeq`)."""
+_LATENTS = """Samples are latents, those of an autoencoder multiplied by {factor:g}. {how}"""
+_DECODED = """The autoencoder in `vae/` decodes them; `output_type="latent"` gives them as they are."""
+_UNDECODED = """A call gives them as a tensor [B, C, H, W]. Load the pipeline with `vae=` the AutoencoderKL that encoded
+the data, and it gives images; or decode them by `vae.decode(latents / {factor:g}).sample`. The sample grids of the run
+show the first channels, each image scaled to its own range: they are no pictures."""
 _SMALL = "With {num_images:,} training images expect samples close to some of them."
 _FEW_IMAGES = 10_000
 
@@ -149,7 +155,9 @@ def write_card(
     sampler, is_conditional = sampler_of(scheduler), config.conditioning.class_labels
     settings, image_scale = settings_of(config.sampling), config.dataset.image_scale
     num_held_out = config.validation.num_images
-    is_ours = pipeline_class(network, scheduler, settings, image_scale) is ImmisciblePipeline
+    is_latent = dataset.scaling_factor is not None
+    kind = pipeline_class(network, scheduler, settings, image_scale, is_latent=is_latent)
+    is_ours = kind is ImmisciblePipeline
     loading = _LOAD_OURS if is_ours else _LOAD
     return _CARD.format(
         tags=_tags(sampler, is_conditional),
@@ -158,9 +166,10 @@ def write_card(
         channels=channels,
         height=height,
         width=width,
+        images="latents" if is_latent else "images",
         objective_text=describe_objective(config.objective, sampler),
         loading=loading.format(
-            name=pipeline_class(network, scheduler, settings, image_scale).__name__,
+            name=kind.__name__,
             options=_options(settings, sampler, is_ours),
         ),
         loading_text=_describe_calls(config, dataset, is_ours),
@@ -225,6 +234,8 @@ def _describe_calls(config: TrainConfig, dataset: DatasetInfo, is_ours: bool) ->
     settings = settings_of(config.sampling)
     defaults = ", ".join(f"`{field.name}={getattr(settings, field.name)!r}`" for field in fields(Settings))
     texts = [f"What a call does not say is as the run sampled: {defaults}; what is of another sampler is not used."]
+    if dataset.scaling_factor is not None:
+        texts.append(_describe_latents(config, dataset.scaling_factor))
     if config.conditioning.class_labels:
         last = dataset.num_classes - 1
         texts.append(
@@ -233,6 +244,11 @@ def _describe_calls(config: TrainConfig, dataset: DatasetInfo, is_ours: bool) ->
         share = config.conditioning.label_dropout
         texts += [_GUIDANCE.format(share=share)] if share > 0 else []
     return "\n\n".join(texts)
+
+
+def _describe_latents(config: TrainConfig, factor: float) -> str:
+    has_vae = isinstance(config.dataset, ArraysDataset) and config.dataset.vae is not None
+    return _LATENTS.format(factor=factor, how=_DECODED if has_vae else _UNDECODED.format(factor=factor))
 
 
 def _limits(config: TrainConfig, dataset: DatasetInfo, scheduler: Any) -> list[str]:

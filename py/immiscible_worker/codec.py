@@ -23,6 +23,7 @@ from .protocol import (
     UNIFORM_COLUMNS,
     BatchHeader,
     Command,
+    DatasetInfo,
     Event,
     TensorSpec,
 )
@@ -66,7 +67,7 @@ class Batch:
 class StagedBatch:
     """A batch as trained on. B images of C channels, H rows, W columns, on one device.
 
-    images: uint8 [B, C, H, W]. noise: float16 or float32, same shape, row i assigned to image i.
+    images: uint8 [B, C, H, W], or of latents float32. noise: float16 or float32, same shape, row i assigned to image i.
     labels: int32 [B], or None. uniforms: float32 [B, 3] in [0, 1), columns as `UNIFORM_COLUMNS`.
     sha256: of the tensor frames in frame order, taken after they were copied.
     """
@@ -152,20 +153,15 @@ def _check_frame(spec: TensorSpec, frame: memoryview) -> None:
     _expect(f"{spec.name} crc32", spec.crc32, zlib.crc32(frame))
 
 
-def check_contract(
-    batch: Batch, step: int, num_images: int, image_shape: Sequence[int], split: Split = "train"
-) -> None:
-    """Is this the batch that was asked for? Raises ProtocolError on another split, step, size, shape or dtype.
-
-    image_shape: channels, height, width.
-    """
+def check_contract(batch: Batch, step: int, num_images: int, dataset: DatasetInfo, split: Split = "train") -> None:
+    """Is this the batch that was asked for? Raises ProtocolError on another split, step, size, shape or dtype."""
     header = batch.header
     _expect("split", split, header.split)
     _expect("step", step, header.step, code="WRONG_STEP")
     _expect("numImages", num_images, header.num_images)
-    images = [num_images, *image_shape]
+    images = [num_images, *dataset.image_shape]
     table: dict[str, tuple[list[int], tuple[str, ...]]] = {
-        "images": (images, ("uint8",)),
+        "images": (images, (dataset.dtype,)),
         "noise": (images, ("float16", "float32")),
         "labels": ([num_images], ("int32",)),
         "uniforms": ([num_images, len(UNIFORM_COLUMNS)], ("float32",)),

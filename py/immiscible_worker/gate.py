@@ -40,7 +40,10 @@ def expect(objective: Objective, batch: StagedBatch, config: TrainConfig, num_cl
     if objective.expect is None:
         return None
     # Not by pixels.py and uniforms.py: a fault in them must not be repeated here.
-    images = (batch.images.to(torch.float32) / 127.5 - 1.0) * config.dataset.image_scale
+    if batch.images.is_floating_point():
+        images = batch.images * config.dataset.image_scale
+    else:
+        images = (batch.images.to(torch.float32) / 127.5 - 1.0) * config.dataset.image_scale
     labels = None
     if config.conditioning.class_labels and batch.labels is not None:
         labels = batch.labels.to(torch.int64)

@@ -37,7 +37,7 @@ def receive_held_out(
         if not isinstance(received, Batch):
             raise ProtocolError("message before the first step", "held-out images", type(received).__name__)
         size = min(left, config.global_batch_size)
-        check_contract(received, 0, size, dataset.image_shape, split="heldOut")
+        check_contract(received, 0, size, dataset, split="heldOut")
         held.append((received, stage(received, device)))
         left -= size
     return held

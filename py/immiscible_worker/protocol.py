@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
@@ -14,15 +14,128 @@ DTYPE_BYTES = {"uint8": 1, "int32": 4, "float16": 2, "float32": 4}
 class DigitsDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="digits"):
     horizontal_flip: bool
     image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
 class EmojiDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="emoji"):
     resolution: Annotated[int, Meta(ge=1, le=32)]
     horizontal_flip: bool
     image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
-DatasetConfig = DigitsDataset | EmojiDataset
+class Cifar10Dataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="cifar10"):
+    path: Annotated[str, Meta(min_length=1)] | None
+    split: Literal["train", "test", "all"]
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class Cifar100Dataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="cifar100"):
+    path: Annotated[str, Meta(min_length=1)] | None
+    split: Literal["train", "test", "all"]
+    labels: Literal["fine", "coarse"]
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class CelebaDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="celeba"):
+    path: Annotated[str, Meta(min_length=1)] | None
+    split: Literal["train", "valid", "test", "all"]
+    center_crop: Annotated[int, Meta(ge=1, le=178)]
+    resolution: Annotated[int, Meta(ge=1, le=178)]
+    attribute: Annotated[str, Meta(min_length=1)] | None
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class ImageFolderDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="image-folder"):
+    path: Annotated[str, Meta(min_length=1)]
+    resolution: Annotated[int, Meta(ge=1, le=16384)] | None
+    color: Literal["rgb", "gray"]
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class ParquetDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="parquet"):
+    path: Annotated[str, Meta(min_length=1)] | None
+    repo: str | None
+    revision: Annotated[str, Meta(min_length=1)]
+    split: Annotated[str, Meta(min_length=1)]
+    image_column: Annotated[str, Meta(min_length=1)] | None
+    label_column: Annotated[str, Meta(min_length=1)] | None
+    resolution: Annotated[int, Meta(ge=1, le=16384)] | None
+    color: Literal["rgb", "gray"]
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class ArraysDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="arrays"):
+    path: Annotated[str, Meta(min_length=1)]
+    images: Annotated[str, Meta(min_length=1)] | None
+    labels: Annotated[str, Meta(min_length=1)] | None
+    layout: Literal["auto", "nchw", "nhwc"]
+    scaling_factor: Annotated[float, Meta(gt=0)] | None
+    posterior: Literal["sample", "mean"]
+    vae: Annotated[str, Meta(min_length=1)] | None
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class IdxDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="idx"):
+    path: Annotated[str, Meta(min_length=1)] | None
+    name: Literal["mnist", "fashion-mnist"]
+    split: Literal["train", "test", "all"]
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+class CustomDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="custom"):
+    name: Annotated[str, Meta(min_length=1)]
+    sha256: str | None
+    horizontal_flip: bool
+    image_scale: Annotated[float, Meta(gt=0)]
+    random_crop_padding: Annotated[int, Meta(ge=0, le=4096)]
+    padding_mode: Literal["constant", "edge", "reflect"]
+    random_resized_crop: Annotated[float, Meta(gt=0, le=1)]
+    resize_filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+DatasetConfig = DigitsDataset | EmojiDataset | Cifar10Dataset | Cifar100Dataset | CelebaDataset | ImageFolderDataset | ParquetDataset | ArraysDataset | IdxDataset | CustomDataset
 
 
 class DdimObjective(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="ddim"):
@@ -259,6 +372,7 @@ class PipelineConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     byte_budget: Annotated[int, Meta(ge=1, le=2147483647)]
     threads: Annotated[int, Meta(ge=0, le=64)]
     pool_seconds: Annotated[float, Meta(gt=0, le=86400)]
+    dataset_bytes: Annotated[int, Meta(ge=0, le=9007199254740991)]
     credits: Annotated[int, Meta(ge=1, le=2147483647)]
     noise_dtype: Literal["float16", "float32"]
 
@@ -291,6 +405,8 @@ class DatasetInfo(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     num_images: Annotated[int, Meta(ge=1, le=2147483647)]
     image_shape: Annotated[list[Annotated[int, Meta(ge=1, le=2147483647)]], Meta(min_length=3, max_length=3)]
     num_classes: Annotated[int, Meta(ge=0, le=2147483647)]
+    dtype: Literal["uint8", "float32"]
+    scaling_factor: Annotated[float, Meta(gt=0)] | None
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="welcome"):

@@ -14,7 +14,6 @@ from .device import resolve_device
 from .errors import UsageError
 from .images import read_images, read_real
 from .metric import judge_pixels
-from .pixels import to_pixels
 from .sampler import refuse_full, write_files, write_grid
 from .sampling import sampler_of
 from .trained import Drawn, Trained, draw_images, open_trained
@@ -47,9 +46,9 @@ def unload_pipeline(pipeline_id: int) -> None:
 
 
 def sample_to_array(pipeline_id: int, is_float: bool, **asked: Any) -> dict[str, Any]:
-    """Images [N, H, W, C]: uint8, or float32 about [-1, 1]. asked: as `_draw`."""
+    """Images [N, H, W, C]: uint8, or float32 as the network made them, about [-1, 1] or latents. asked: as `_draw`."""
     drawn = _draw(pipeline_id, **asked)
-    images = drawn.images.float() if is_float else to_pixels(drawn.images)
+    images = drawn.images.float() if is_float else _loaded[pipeline_id].to_pixels(drawn.images)
     return {"images": images.permute(0, 2, 3, 1).contiguous(), "warnings": drawn.warnings}
 
 
@@ -60,7 +59,7 @@ def sample_to_files(pipeline_id: int, output: str, **asked: Any) -> dict[str, An
     if not is_grid:
         refuse_full(path)
     drawn = _draw(pipeline_id, **asked)
-    pixels = to_pixels(drawn.images)
+    pixels = _loaded[pipeline_id].to_pixels(drawn.images)
     if is_grid:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_grid(pixels, path)

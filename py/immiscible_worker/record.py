@@ -23,7 +23,8 @@ class PipelineRecord(msgspec.Struct, frozen=True, rename="camel"):
 
     sampler: ddim, consistency or flow. num_classes: 0 for an unconditional model; else it takes labels 0..num_classes,
     the last of which is "none". recommended_eta: 0 for a coupled model, None where any eta fits, or the sampler has
-    none. image_scale: what the network's images are multiplied by; divide its samples by it.
+    none. image_scale: what the network's images are multiplied by; divide its samples by it. scaling_factor: of a model
+    of latents, what the autoencoder's were multiplied by: divide the samples by it too, then decode them.
     """
 
     format: Literal["immiscible-pipeline/2"]
@@ -40,6 +41,7 @@ class PipelineRecord(msgspec.Struct, frozen=True, rename="camel"):
     is_coupled: bool
     recommended_eta: float | None
     image_scale: Annotated[float, msgspec.Meta(gt=0)]
+    scaling_factor: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 def write_record(
@@ -62,6 +64,7 @@ def write_record(
         is_coupled=coupled,
         recommended_eta=0 if coupled and sampler == "ddim" else None,
         image_scale=config.dataset.image_scale,
+        scaling_factor=dataset.scaling_factor,
     )
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 

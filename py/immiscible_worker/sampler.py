@@ -19,6 +19,7 @@ from PIL import Image
 from . import sampling
 from .errors import ConfigError, UsageError
 from .files import TEMPORARY_PREFIX, remove_tree, replace_durably, replace_folder, sync_tree, write_durably
+from .latents import Latents
 from .protocol import SamplingConfig
 from .sampling import ImmisciblePipeline, Settings, choose, draw, sampler_of
 from .user_module import has_network_source, load_network_class, save_network_source
@@ -63,17 +64,18 @@ def sample(
     *,
     class_labels: Sequence[int] | None = None,
     image_scale: float = 1.0,
+    is_latent: bool = False,
 ) -> torch.Tensor:
-    """Images from noise: float32 [B, C, H, W] on the CPU, about [-1, 1].
+    """Images from noise: float32 [B, C, H, W] on the CPU, about [-1, 1], or latents.
 
     Equal to what the network's pipeline draws with a CPU generator of the same seed. Draws from a generator of its own
     and steps a scheduler of its own, so that sampling cannot change training. `network` must be in eval mode.
-    class_labels, image_scale: as `sampling.draw`.
+    class_labels, image_scale, is_latent: as `sampling.draw`.
     """
     assert not network.training, "sample from a network in eval mode"
     generator = torch.Generator("cpu").manual_seed(seed)
-    options: dict[str, Any] = {"class_labels": class_labels, "generator": generator, "image_scale": image_scale}
-    return draw(network, scheduler, settings, num_images, **options).cpu()
+    options: dict[str, Any] = {"class_labels": class_labels, "image_scale": image_scale, "is_latent": is_latent}
+    return draw(network, scheduler, settings, num_images, generator=generator, **options).cpu()
 
 
 def write_grid(pixels: torch.Tensor, path: Path) -> None:
@@ -111,10 +113,13 @@ def write_files(pixels: torch.Tensor, folder: Path) -> list[Path]:
     return paths
 
 
-def pipeline_class(network: Any, scheduler: Any, settings: Settings, image_scale: float) -> type[Any]:
+def pipeline_class(
+    network: Any, scheduler: Any, settings: Settings, image_scale: float, *, is_latent: bool = False
+) -> type[Any]:
     """diffusers' own pipeline where it draws what `sample` does; else ImmisciblePipeline."""
     config: Any = network.config
     is_plain = type(network) is UNet2DModel and config.num_class_embeds is None and image_scale == 1
+    is_plain = is_plain and not is_latent
     sampler = sampler_of(scheduler)
     if is_plain and sampler == "ddim" and settings.timestep_spacing != "quadratic":
         return DDIMPipeline
@@ -142,18 +147,22 @@ def save_pipeline(
     settings: Settings,
     image_scale: float,
     files: Mapping[str, bytes],
+    latents: Latents | None = None,
 ) -> None:
     """Writes `folder` so that diffusers loads it, with `files` (name to contents) beside the weights. Raises OSError.
 
-    As `pipeline_class` says; an ImmisciblePipeline comes with its source.
+    As `pipeline_class` says; an ImmisciblePipeline comes with its source, and one of latents with their autoencoder
+    where there is one.
     """
-    kind = pipeline_class(network, scheduler, settings, image_scale)
+    kind = pipeline_class(network, scheduler, settings, image_scale, is_latent=latents is not None)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
     try:
         remove_tree(temporary)
         temporary.mkdir(parents=True)
         if kind is ImmisciblePipeline:
-            _save_with_source(ImmisciblePipeline(network, scheduler, image_scale, **asdict(settings)), temporary)
+            space = {} if latents is None else {"vae": latents.vae, "scaling_factor": latents.scaling_factor}
+            options: dict[str, Any] = {"image_scale": image_scale, **space, **asdict(settings)}
+            _save_with_source(ImmisciblePipeline(network, scheduler, **options), temporary)
         else:
             kind(network, _spaced(scheduler, settings)).save_pretrained(temporary)
         save_network_source(network, temporary)

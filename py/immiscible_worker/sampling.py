@@ -7,8 +7,9 @@ it needs torch and diffusers alone, and torchdiffeq for the dopri5 solver.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, cast
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ _KINDS: dict[str, SamplerKind] = {
     "FlowMatchEulerDiscreteScheduler": "flow",
 }
 _CHUNK = 256
+_DECODED = 4
 _TOLERANCE = 1e-5
 
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -103,8 +105,6 @@ def labels_of(network: Any, class_labels: int | Sequence[int] | torch.Tensor | N
         return None
     if class_labels is None:
         class_labels = range(min(num_class_embeds - 1, num_images))
-    elif isinstance(class_labels, int):
-        class_labels = [class_labels]
     labels = torch.as_tensor(class_labels, dtype=torch.int64).flatten().cpu()
     last = num_class_embeds - 2
     listed = labels.tolist()
@@ -133,29 +133,29 @@ def draw(
     class_labels: int | Sequence[int] | torch.Tensor | None = None,
     generator: torch.Generator | None = None,
     image_scale: float = 1.0,
+    is_latent: bool = False,
     device: torch.device | None = None,
     watch: Watch = iter,
 ) -> torch.Tensor:
     """Images from noise: float32 [B, C, H, W] on `device` (default: the network's), about [-1, 1].
 
     All noise is drawn for the whole batch at once, so that it does not depend on how many images the network sees at a
-    time. The scheduler is not changed. image_scale: what the training multiplied images by.
+    time. The scheduler is not changed. image_scale: what the training multiplied images by. is_latent: clip nothing.
     """
     parameter = next(network.parameters())
     device = device or parameter.device
     size = network.config.sample_size
     shape = (num_images, network.config.in_channels, *((size, size) if isinstance(size, int) else size))
-
-    def noise() -> torch.Tensor:
-        return randn_tensor(shape, generator, device, torch.float32)
-
+    noise = partial(randn_tensor, shape, generator, device, torch.float32)
     labels = labels_of(network, class_labels, num_images)
     predict = guide(network, None if labels is None else labels.to(device), settings.guidance_scale, parameter.dtype)
     sampler = sampler_of(scheduler)
     if sampler == "ddim":
-        images = _sample_ddim(predict, scheduler, settings, noise, watch)
+        steps = DDIMScheduler.from_config(scheduler.config, clip_sample=False) if is_latent else scheduler
+        images = _sample_ddim(predict, steps, settings, noise, watch)
     elif sampler == "consistency":
-        images = _sample_consistency(predict, scheduler, settings.num_inference_steps, noise, image_scale, watch)
+        limit = None if is_latent else image_scale
+        images = _sample_consistency(predict, scheduler, settings.num_inference_steps, noise, limit, watch)
     elif settings.solver == "dopri5":
         images = _solve_flow(predict, scheduler, noise())
     else:
@@ -263,13 +263,13 @@ def _sample_consistency(
     scheduler: Any,
     num_inference_steps: int,
     noise: Callable[[], torch.Tensor],
-    image_scale: float,
+    limit: float | None,
     watch: Watch,
 ) -> torch.Tensor:
     """Multistep consistency sampling (Song et al. 2023, Algorithm 1) at the levels of the scheduler.
 
-    The bits are those of ConsistencyModelPipeline, but for two things: images are clipped to their own range, and after
-    the last of several steps sigma^2 - sigma_min^2, zero but for rounding, is never below it (there it gives NaN).
+    The bits are those of ConsistencyModelPipeline, but for two things: images are clipped to `limit`, their range, and
+    after the last of several steps sigma^2 - sigma_min^2, zero but for rounding, is never below it (there it is NaN).
     """
     steps = cast(Any, CMStochasticIterativeScheduler.from_config(scheduler.config))
     config = steps.config
@@ -280,8 +280,8 @@ def _sample_consistency(
         output = predict(images / (sigma**2 + config.sigma_data**2) ** 0.5, timestep)
         c_skip, c_out = steps.get_scalings_for_boundary_condition(sigma)
         denoised = c_out * output + c_skip * images
-        if config.clip_denoised or image_scale != 1:
-            denoised = denoised.clamp(-image_scale, image_scale)
+        if limit is not None and (config.clip_denoised or limit != 1):
+            denoised = denoised.clamp(-limit, limit)
         if num_inference_steps == 1:
             return denoised
         spread = following.clamp(min=config.sigma_min, max=config.sigma_max) ** 2 - config.sigma_min**2
@@ -318,19 +318,28 @@ def _solve_flow(predict: Predict, scheduler: Any, images: torch.Tensor) -> torch
     return cast(torch.Tensor, path)[-1]
 
 
+def decode(vae: Any, latents: torch.Tensor, scaling_factor: float) -> torch.Tensor:
+    """Images, float32 [B, C, H, W] about [-1, 1], by an AutoencoderKL whose latents were multiplied by the factor."""
+    parts = (latents / scaling_factor).to(vae.device, vae.dtype).split(_DECODED)
+    return torch.cat([vae.decode(part).sample for part in parts]).float()
+
+
 class ImmisciblePipeline(DiffusionPipeline):
     """Samples a network by the sampler of its scheduler. What a call does not say is as the folder's settings have it.
 
-    image_scale: what the training multiplied images by. The others: as `Settings`.
+    image_scale: what the training multiplied images by. scaling_factor: of a model of latents. The others: `Settings`.
     """
 
-    model_cpu_offload_seq = "unet"
+    model_cpu_offload_seq = "unet->vae"
+    _optional_components: ClassVar = ["vae"]
 
     def __init__(
         self,
         unet: Any,
         scheduler: Any,
+        vae: Any = None,
         image_scale: float = 1.0,
+        scaling_factor: float | None = None,
         num_inference_steps: int = 50,
         eta: float = 0.0,
         timestep_spacing: str = "leading",
@@ -339,16 +348,11 @@ class ImmisciblePipeline(DiffusionPipeline):
         guidance_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        cast(Any, self).register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(
-            image_scale=float(image_scale),
-            num_inference_steps=num_inference_steps,
-            eta=float(eta),
-            timestep_spacing=timestep_spacing,
-            use_clipped_model_output=use_clipped_model_output,
-            solver=solver,
-            guidance_scale=float(guidance_scale),
+        cast(Any, self).register_modules(unet=unet, scheduler=scheduler, vae=vae)
+        settings = Settings(
+            num_inference_steps, float(eta), timestep_spacing, use_clipped_model_output, solver, float(guidance_scale)
         )
+        self.register_to_config(image_scale=float(image_scale), scaling_factor=scaling_factor, **asdict(settings))
 
     @torch.no_grad()
     def __call__(
@@ -367,34 +371,24 @@ class ImmisciblePipeline(DiffusionPipeline):
     ) -> Any:
         """Images. class_labels: cycled over the batch; None: every class in turn. Raises ValueError for a bad option.
 
-        output_type: "pil", "np" (float [B, H, W, C] in [0, 1]) or "pt" ([B, C, H, W]).
+        output_type: "pil", "np" (float [B, H, W, C] in [0, 1]) or "pt" ([B, C, H, W]). A model of latents without a
+        vae, or asked for "latent", answers latents [B, C, H, W].
         """
         mixins = cast(Any, self)  # diffusers' decorators hide the types of what it inherits
-        settings = choose(
-            Settings(**{field.name: mixins.config[field.name] for field in fields(Settings)}),
-            mixins.scheduler,
-            guidance_scale=guidance_scale,
-            num_inference_steps=num_inference_steps,
-            eta=eta,
-            timestep_spacing=timestep_spacing,
-            use_clipped_model_output=use_clipped_model_output,
-            solver=solver,
-        )
-        images = draw(
-            mixins.unet,
-            mixins.scheduler,
-            settings,
-            batch_size,
-            class_labels=class_labels,
-            generator=generator,
-            image_scale=mixins.config.image_scale,
-            device=mixins._execution_device,
-            watch=mixins.progress_bar,
-        )
-        drawn: Any = (images / 2 + 0.5).clamp(0, 1)
-        if output_type != "pt":
-            drawn = drawn.cpu().permute(0, 2, 3, 1).numpy()
-            if output_type == "pil":
-                drawn = self.numpy_to_pil(drawn)
+        given = (num_inference_steps, eta, timestep_spacing, use_clipped_model_output, solver, guidance_scale)
+        names = [field.name for field in fields(Settings)]
+        defaults = Settings(**{name: mixins.config[name] for name in names})
+        settings = choose(defaults, mixins.scheduler, **dict(zip(names, given, strict=True)))
+        options: dict[str, Any] = {"class_labels": class_labels, "generator": generator, "watch": mixins.progress_bar}
+        options |= {"image_scale": mixins.config.image_scale, "is_latent": mixins.config.scaling_factor is not None}
+        options["device"] = mixins._execution_device
+        images = draw(mixins.unet, mixins.scheduler, settings, batch_size, **options)
+        factor, drawn = mixins.config.scaling_factor, cast(Any, images)
+        if factor is None or (mixins.vae is not None and output_type != "latent"):
+            pictures = images if factor is None else decode(mixins.vae, images, factor)
+            drawn = (pictures / 2 + 0.5).clamp(0, 1)
+            if output_type != "pt":
+                drawn = drawn.cpu().permute(0, 2, 3, 1).numpy()
+                drawn = self.numpy_to_pil(drawn) if output_type == "pil" else drawn
         self.maybe_free_model_hooks()
-        return ImagePipelineOutput(images=drawn) if return_dict else (drawn,)
+        return ImagePipelineOutput(images=cast(Any, drawn)) if return_dict else (drawn,)

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -53,8 +53,25 @@ class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename=
     num_classes: _Positive
 
 
+class EncodeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """images: file of raw uint8 [N, C, H, W]. labels: file of raw little-endian int32 [N], empty without.
+
+    image_shape: C, H, W. vae: folder of an AutoencoderKL. output: the safetensors file. metadata: written into it.
+    """
+
+    images: str
+    labels: str
+    image_shape: Annotated[list[_Positive], msgspec.Meta(min_length=3, max_length=3)]
+    vae: str
+    output: str
+    batch_size: _Positive
+    is_mirrored: bool
+    device: Literal["auto", "cuda", "mps", "cpu"]
+    metadata: dict[str, str]
+
+
 def run_tool(arguments: list[str]) -> int:
-    """`sample` or `evaluate`; returns the exit code."""
+    """`sample`, `evaluate` or `encode`; returns the exit code."""
     try:
         if len(arguments) != 1 or arguments[0] not in _TOOLS:
             raise UsageError(f"expected one of {', '.join(_TOOLS)}, got {' '.join(arguments)!r}")
@@ -76,7 +93,6 @@ def run_tool(arguments: list[str]) -> int:
 
 def _sample(request: SampleRequest) -> dict[str, Any]:
     from .notice import SAMPLER_COUPLED
-    from .pixels import to_pixels
     from .sampler import refuse_full, write_files, write_grid
     from .trained import draw_images, open_trained
 
@@ -86,7 +102,7 @@ def _sample(request: SampleRequest) -> dict[str, Any]:
     drawn = draw_images(trained, _given(request), request.num_images, request.seed, request.class_labels)
     if drawn.notice:
         sys.stderr.write(f"[immiscible] [worker:tool] {SAMPLER_COUPLED}: {drawn.notice}\n")
-    pixels = to_pixels(drawn.images)
+    pixels = trained.to_pixels(drawn.images)
     if request.grid is not None:
         write_grid(pixels, Path(request.grid))
     files = [] if request.files is None else write_files(pixels, Path(request.files))
@@ -124,6 +140,33 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     }
 
 
+def _encode(request: EncodeRequest) -> dict[str, Any]:
+    import numpy as np
+
+    from .device import resolve_device
+    from .encode import encode_images, open_encoder
+
+    encoder = open_encoder(Path(request.vae), resolve_device(request.device))
+    labels = np.fromfile(request.labels, "<i4")
+    pixels = np.memmap(request.images, np.uint8, "r").reshape(-1, *request.image_shape)
+
+    def tell(num_images: int) -> None:
+        sys.stdout.write(msgspec.json.encode({"encoded": num_images}).decode() + "\n")
+        sys.stdout.flush()
+
+    result = encode_images(
+        encoder,
+        pixels,
+        labels if len(labels) > 0 else None,
+        Path(request.output),
+        batch_size=request.batch_size,
+        is_mirrored=request.is_mirrored,
+        metadata=request.metadata,
+        on_progress=tell,
+    )
+    return {"shape": result.shape, "scalingFactor": result.scaling_factor, "sha256": result.sha256}
+
+
 def _given(request: _Request) -> dict[str, Any]:
     """What is asked of the sampler, by the names of `sampling.Settings`; None: not said."""
     from .sampling import Settings
@@ -134,4 +177,5 @@ def _given(request: _Request) -> dict[str, Any]:
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "sample": (SampleRequest, _sample),
     "evaluate": (EvaluateRequest, _evaluate),
+    "encode": (EncodeRequest, _encode),
 }

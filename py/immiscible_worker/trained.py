@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from .errors import UsageError
+from .latents import Latents, load_vae, show
 from .notice import SAMPLER_COUPLED, describe_sampler
 from .record import PipelineRecord, read_record
 from .sampler import default_settings, load_pipeline, sample, settings_of
@@ -20,21 +21,29 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class Trained:
-    """record: None for a pipeline that is not ours. The network is in eval mode."""
+    """record: None for a pipeline that is not ours. latents: None for pixels. The network is in eval mode."""
 
     network: torch.nn.Module
     scheduler: Any
     record: PipelineRecord | None
+    latents: Latents | None = None
 
     @property
     def image_scale(self) -> float:
         """What its samples are to be divided by."""
         return self.record.image_scale if self.record else 1.0
 
+    def to_pixels(self, samples: torch.Tensor) -> torch.Tensor:
+        """Its samples as `latents.show` has them."""
+        return show(samples, self.latents)
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """images: float32 [B, C, H, W] on the CPU, about [-1, 1]. notice: why the sampler does not fit the model."""
+    """images: float32 [B, C, H, W] on the CPU, about [-1, 1], or latents.
+
+    notice: why the sampler does not fit the model.
+    """
 
     images: torch.Tensor
     notice: str | None
@@ -52,7 +61,9 @@ def open_trained(pipeline: str, trust_remote_code: bool) -> Trained:
         raise UsageError(f"pipeline: expected a folder with model_index.json, got {pipeline}")
     record = read_record(folder)
     network, scheduler = load_pipeline(folder, trust_remote_code)
-    return Trained(network, scheduler, record)
+    factor, vae = record.scaling_factor if record else None, folder / "vae"
+    latents = None if factor is None else Latents(factor, load_vae(vae) if vae.is_dir() else None)
+    return Trained(network, scheduler, record, latents)
 
 
 def choose_settings(trained: Trained, given: Mapping[str, Any]) -> Settings:
@@ -88,6 +99,7 @@ def draw_images(
         seed,
         class_labels=class_labels,
         image_scale=trained.image_scale,
+        is_latent=trained.latents is not None,
     )
     return Drawn(images, notice)
 

@@ -68,7 +68,9 @@ class Trainer:
         PartialState(cpu=device.type == "cpu")
         torch.manual_seed(derive_seed(config.seed, "init"))
         image_shape = (dataset.image_shape[0], dataset.image_shape[1], dataset.image_shape[2])
-        self.objective: Objective = build_objective(config.objective, config.dataset.image_scale, image_shape)
+        self.objective: Objective = build_objective(
+            config.objective, config.dataset.image_scale, image_shape, is_latent=dataset.scaling_factor is not None
+        )
         network: Any = build_network(config.network, image_shape, self.num_classes)
         self.network: torch.nn.Module = network.to(self.device)
         if config.training.gradient_checkpointing:

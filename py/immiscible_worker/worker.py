@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint, Origin
     from .codec import StagedBatch
+    from .latents import Latents
     from .tracking import Track
     from .trainer import Trainer
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 class Run:
     """What the loop carries. saved: the checkpoint that the state at hand descends from, or is.
 
-    held_out: the images of validation. validated: the last loss on them.
+    held_out: the images of validation. validated: the last loss on them. latents: None for a data set of pixels.
     """
 
     channel: Channel
@@ -67,6 +68,7 @@ class Run:
     track: Track
     saved: Checkpoint | None
     held_out: list[StagedBatch]
+    latents: Latents | None
     validated: Validated | None = None
 
     @property
@@ -144,6 +146,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     from .checkpoint import Origin, load_newest
     from .device import configure_torch
     from .fingerprint import describe_difference, take_fingerprint
+    from .latents import open_latents
     from .notice import describe_gate, list_notices
     from .sampler import check_settings
     from .tracking import open_tracking
@@ -152,6 +155,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     device = configure_torch(welcome.config.worker, welcome.config.training)
     trainer = Trainer(welcome.config, welcome.dataset, device, environment.rank)
     check_settings(welcome.config.sampling, trainer.objective.scheduler)
+    latents = open_latents(welcome.config, welcome.dataset, device)
     fingerprint = take_fingerprint(device)
     warnings: list[str] = []
     root, generation = _checkpoints(welcome), environment.generation
@@ -181,7 +185,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     for notice in [*notices, *describe_gate(welcome.config, trainer.objective)]:
         log(notice.message)
         channel.send(notice)
-    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint, held_out=[])
+    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint, held_out=[], latents=latents)
 
 
 def _receive_held_out(run: Run) -> bool:
@@ -209,7 +213,7 @@ def _train_one(run: Run) -> bool:
     arrived = time.perf_counter()
     channel.set_progress("compiling" if trainer.compiles_next else "training", step)
     dataset = run.welcome.dataset
-    check_contract(received, step, run.welcome.config.global_batch_size, dataset.image_shape)
+    check_contract(received, step, run.welcome.config.global_batch_size, dataset)
     batch = stage(received, run.device)
     staged = time.perf_counter()
     channel.send(Credit(step=step, held_ms=(staged - received.received_at) * 1000))
@@ -298,7 +302,7 @@ def _try_to_save(run: Run) -> None:
 
 
 def _write_samples(run: Run) -> None:
-    from .pixels import to_pixels
+    from .latents import show
     from .sampler import sample, settings_of, write_grid
 
     step, config = run.trainer.step, run.welcome.config.sampling
@@ -315,8 +319,9 @@ def _write_samples(run: Run) -> None:
             settings_of(config),
             config.seed,
             image_scale=run.welcome.config.dataset.image_scale,
+            is_latent=run.latents is not None,
         )
-        write_grid(to_pixels(images), path)
+        write_grid(show(images, run.latents), path)
     except OSError as error:
         run.channel.send(Warning(code="SAMPLE_FAILED", message=f"no sample grid at step {step}: {error}"))
         return
@@ -348,7 +353,7 @@ def _finish(run: Run) -> None:
     metrics = describe(run.validated) if run.validated and run.validated.step == step else None
     files = pipeline_files(config, run.welcome.dataset, scheduler, run.origin, step, digest, network, metrics)
     try:
-        save_pipeline(network, scheduler, pipeline, settings, image_scale, files)
+        save_pipeline(network, scheduler, pipeline, settings, image_scale, files, run.latents)
     except OSError as error:
         raise PipelineError(f"the pipeline could not be written: {error}") from error
     run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))

@@ -2,12 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
 import { createStrategy } from '../../ts/assignment/table.ts'
-import { loadDataset } from '../../ts/dataset/table.ts'
+import { openDataset } from '../../ts/dataset/table.ts'
 import { threadKernel } from '../../ts/kernel/simd/simd.ts'
 import { createPoolSource } from '../../ts/pipeline/source.ts'
 
 const { config, first, stride } = workerData as { config: TrainConfig; first: number; stride: number }
-const source = createPoolSource(config, loadDataset(config.dataset), createStrategy(config.assignment), threadKernel())
+const source = createPoolSource(config, await openDataset(config.dataset), createStrategy(config.assignment), threadKernel())
 let index = first
 
 parentPort?.on('message', ({ ms }: { ms: number }) => {

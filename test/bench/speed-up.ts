@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { TrainConfig } from '../../protocol/index.ts'
-import { loadDataset } from '../../ts/dataset/table.ts'
+import { openDataset } from '../../ts/dataset/table.ts'
 import { openPipeline } from '../../ts/pipeline/pipeline.ts'
 import { testConfig } from '../fixture/config.ts'
 import { quantile } from './loop-meter.ts'
@@ -23,8 +23,8 @@ export async function measureSpeedUp(size: number, { rounds, ms }: { rounds: num
   const configs = [1, 2].map((threads) =>
     testConfig({ dataset: { kind: 'emoji' }, globalBatchSize: size, maxTrainSteps: 2 ** 31 - 1, pipeline: { threads } }),
   )
-  await using one = startPipeline(configs[0])
-  await using two = startPipeline(configs[1])
+  await using one = await startPipeline(configs[0])
+  await using two = await startPipeline(configs[1])
   await using bareOne = startThreads(configs[0], 1)
   await using bareTwo = startThreads(configs[1], 2)
   const entrants = [one, two, bareOne, bareTwo]
@@ -53,8 +53,8 @@ interface Entrant extends AsyncDisposable {
   run(ms: number): Promise<number>
 }
 
-function startPipeline(config: TrainConfig): Entrant {
-  const pipeline = openPipeline(config, loadDataset(config.dataset))
+async function startPipeline(config: TrainConfig): Promise<Entrant> {
+  const pipeline = openPipeline(config, await openDataset(config.dataset))
   let step = 0
   return {
     async run(ms) {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hashConfig, PROTOCOL_VERSION, type RunEventOf, type TrainConfigInput } from '../../protocol/index.ts'
 import { describeDataset } from '../../ts/dataset/dataset.ts'
-import { loadDataset } from '../../ts/dataset/table.ts'
+import { openDataset } from '../../ts/dataset/table.ts'
 import { openPipeline, numThreads } from '../../ts/pipeline/pipeline.ts'
 import type { Batch } from '../../ts/pipeline/source.ts'
 import { createRunFolder } from '../../ts/report/run-folder.ts'
@@ -44,7 +44,7 @@ export async function runStub(
   const parent = mkdtempSync(join(tmpdir(), 'immiscible-bench-'))
   try {
     const config = testConfig({ tracking: { reportTo: [] }, ...input, outputDir: join(parent, 'run') })
-    const dataset = loadDataset(config.dataset)
+    const dataset = await openDataset(config.dataset)
     const manifest = {
       format: 'immiscible-run/1' as const,
       runId: randomBytes(16).toString('hex'),

@@ -96,7 +96,8 @@ export function makeProject(folder: string): NodeJS.ProcessEnv {
   }
   write('tsconfig.json', JSON.stringify(TSCONFIG))
   const path = [join(folder, '.bin'), join(ROOT, 'node_modules', '.bin'), process.env['PATH']].join(':')
-  return { ...process.env, ...SMALL, PATH: path, NO_COLOR: '1' }
+  // What is decoded stays in the project; what `data clean` removes as well.
+  return { ...process.env, ...SMALL, IMMISCIBLE_HOME: join(folder, '.cache'), PATH: path, NO_COLOR: '1' }
 }
 
 /** Small pictures, of which nobody looks at one: unless a command says otherwise. */

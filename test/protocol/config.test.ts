@@ -66,7 +66,12 @@ describe('each mistake is exactly one problem', () => {
     ['not below one', { ...minimal, ema: { decay: 1 } }, 'ema.decay', 'expected less than 1, got 1'],
     ['not a number', { ...minimal, optimizer: { maxGradNorm: NaN } }, 'optimizer.maxGradNorm', 'expected number, got NaN'],
     ['null', { ...minimal, ema: null }, 'ema', 'expected object, got null'],
-    ['unknown data set', { ...minimal, dataset: { kind: 'mnist' } }, 'dataset.kind', "expected one of 'digits', 'emoji', got 'mnist'"],
+    [
+      'unknown data set',
+      { ...minimal, dataset: { kind: 'mnist' } },
+      'dataset.kind',
+      "expected one of 'digits', 'emoji', 'cifar10', 'cifar100', 'celeba', 'image-folder', 'parquet', 'arrays', 'idx', 'custom', got 'mnist'",
+    ],
     [
       'unknown strategy',
       { ...minimal, assignment: { kind: 'sinkhorn' } },

@@ -7,7 +7,18 @@ const FILE = new URL('../../protocol/golden/defaults.json', import.meta.url)
 
 /** One entry per section, `kind` or `kind/preset`: what a user writes at least. */
 const WRITTEN = {
-  dataset: [{ kind: 'digits' }, { kind: 'emoji' }],
+  dataset: [
+    { kind: 'digits' },
+    { kind: 'emoji' },
+    { kind: 'cifar10' },
+    { kind: 'cifar100' },
+    { kind: 'celeba' },
+    { kind: 'image-folder', path: '/data/flowers' },
+    { kind: 'parquet', repo: 'uoft-cs/cifar10' },
+    { kind: 'arrays', path: '/data/flowers.npz' },
+    { kind: 'idx' },
+    { kind: 'custom', name: 'mine' },
+  ],
   objective: [
     { kind: 'ddim' },
     { kind: 'consistency', preset: 'improved' },

@@ -58,6 +58,7 @@ const cases: readonly [name: string, input: object, places?: RegExp][] = [
   ['pinned modules', { network: module, objective: module }, /^(network|objective)\.module$/],
   ['modules by name', { network: { module: 'a.b' }, objective: { kind: 'module', module: 'a.b' } }],
   ['a strategy of your own', { assignment: { kind: 'module', url: 'file:///mine.ts', sha256: pin } }, /^assignment\.url$/],
+  ['latents', { dataset: { kind: 'arrays', path: '/a.safetensors', vae: '/vae' } }, /^dataset\.(path|vae)$/],
   ['nearest', { assignment: 'nearest' }],
   ['persistent', { assignment: 'persistent' }],
 ]

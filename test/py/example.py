@@ -13,10 +13,11 @@ import numpy as np
 from immiscible_worker.protocol import DatasetInfo, TrainConfig
 
 _DEFAULTS = json.loads((Path(__file__).parents[2] / "protocol" / "golden" / "defaults.json").read_text())
+SCALING_FACTOR = 0.18215
 _PRESETS = {"consistency": "improved"}
 
 _CONFIG: dict[str, Any] = {
-    "dataset": {"kind": "digits", "horizontalFlip": False, "imageScale": 1},
+    "dataset": _DEFAULTS["dataset"]["digits"],
     "objective": {
         "kind": "ddim",
         "predictionType": "epsilon",
@@ -94,7 +95,14 @@ _CONFIG: dict[str, Any] = {
         "maxRestarts": 0,
         "listen": None,
     },
-    "pipeline": {"byteBudget": 1000000, "credits": 2, "threads": 0, "poolSeconds": 600, "noiseDtype": "float16"},
+    "pipeline": {
+        "byteBudget": 1000000,
+        "datasetBytes": 0,
+        "credits": 2,
+        "threads": 0,
+        "poolSeconds": 600,
+        "noiseDtype": "float16",
+    },
     "globalBatchSize": 16,
     "maxTrainSteps": 8,
     "seed": 7,
@@ -133,8 +141,14 @@ def _base(section: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_dataset(images: np.ndarray[Any, Any]) -> DatasetInfo:
-    """What the orchestrator would say of these images."""
-    return DatasetInfo("digits", "d" * 64, len(images), list(images.shape[1:]), 10)
+    """What the orchestrator would say of these images: pixels where they are uint8, else latents."""
+    dtype, scaling_factor = ("uint8", None) if images.dtype == np.uint8 else ("float32", SCALING_FACTOR)
+    return DatasetInfo("digits", "d" * 64, len(images), list(images.shape[1:]), 10, dtype, scaling_factor)
+
+
+def latents() -> np.ndarray[Any, Any]:
+    """float32 [200, 4, 8, 8]: spread as Stable Diffusion's, far beyond [-1, 1]."""
+    return np.random.default_rng(5).normal(0, 1.5, (200, 4, 8, 8)).astype(np.float32)
 
 
 @cache

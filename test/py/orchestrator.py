@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import zmq
 
+from example import make_dataset
 from immiscible_worker.codec import decode_event, encode_batch, encode_message
 from immiscible_worker.protocol import Command, Credit, Event, Heartbeat, Ping, Ready, TrainConfig, Welcome
 
@@ -185,9 +186,4 @@ def draw_batch(config: TrainConfig, images: np.ndarray[Any, Any], step: int) -> 
 
 def welcome_of(config: TrainConfig, folder: Path, images: np.ndarray[Any, Any]) -> Welcome:
     """The answer to hello."""
-    from immiscible_worker.protocol import DatasetInfo
-
-    info = DatasetInfo(
-        name="digits", sha256="d" * 64, num_images=len(images), image_shape=list(images.shape[1:]), num_classes=10
-    )
-    return Welcome(run_folder=str(folder), config_hash=CONFIG_HASH, config=config, dataset=info)
+    return Welcome(run_folder=str(folder), config_hash=CONFIG_HASH, config=config, dataset=make_dataset(images))

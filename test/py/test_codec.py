@@ -12,7 +12,7 @@ import pytest
 import torch
 from training import CPU, receive
 
-from example import digits, make_config
+from example import digits, make_config, make_dataset
 from immiscible_worker.codec import check_contract, decode_batch, decode_command, encode_batch, encode_message, stage
 from immiscible_worker.errors import ProtocolError
 from immiscible_worker.protocol import BatchHeader, Ping, Reject, Stop
@@ -20,7 +20,7 @@ from orchestrator import RUN_ID, draw_batch, welcome_of
 
 CONFIG = make_config()
 IMAGES = digits()[0]
-SHAPE = [1, 8, 8]
+DIGITS = make_dataset(IMAGES)
 
 
 def make_frames(step: int = 3, generation: int = 2) -> list[bytes]:
@@ -142,13 +142,13 @@ def test_another_generation_is_dropped_and_another_run_is_refused() -> None:
 
 def test_a_batch_that_was_not_asked_for_is_refused() -> None:
     batch = receive(CONFIG, 3)
-    check_contract(batch, 3, 16, SHAPE)
+    check_contract(batch, 3, 16, DIGITS)
     with pytest.raises(ProtocolError, match="step: expected 4, got 3"):
-        check_contract(batch, 4, 16, SHAPE)
+        check_contract(batch, 4, 16, DIGITS)
     with pytest.raises(ProtocolError, match="numImages: expected 32, got 16"):
-        check_contract(batch, 3, 32, SHAPE)
+        check_contract(batch, 3, 32, DIGITS)
     with pytest.raises(ProtocolError, match="images shape"):
-        check_contract(batch, 3, 16, [3, 8, 8])
+        check_contract(batch, 3, 16, msgspec.structs.replace(DIGITS, image_shape=[3, 8, 8]))
 
 
 @pytest.mark.parametrize("missing", ["images", "noise", "uniforms"])
@@ -157,7 +157,7 @@ def test_a_batch_without_a_tensor_is_refused_but_labels_are_optional(missing: st
         tensors = [(name, array) for name, array in draw_batch(CONFIG, IMAGES, 3) if name != without]
         batch = decode_batch(encode_batch(RUN_ID, 0, 3, 0, tensors), RUN_ID, 0)
         assert batch is not None
-        check_contract(batch, 3, 16, SHAPE)
+        check_contract(batch, 3, 16, DIGITS)
 
     check("labels")
     with pytest.raises(ProtocolError, match="tensors: expected images, noise, labels"):
@@ -169,7 +169,7 @@ def test_a_dtype_out_of_place_is_refused() -> None:
     batch = decode_batch(encode_batch(RUN_ID, 0, 3, 0, tensors), RUN_ID, 0)
     assert batch is not None
     with pytest.raises(ProtocolError, match="images dtype: expected uint8, got int32"):
-        check_contract(batch, 3, 16, SHAPE)
+        check_contract(batch, 3, 16, DIGITS)
 
 
 def test_commands_survive_and_anything_else_is_refused(tmp_path: object) -> None:

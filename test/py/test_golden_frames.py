@@ -1,6 +1,7 @@
 """The frames that the orchestrator sends, as committed in protocol/golden, are read here as they were meant."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from immiscible_worker import codec
 from immiscible_worker.errors import ProtocolError
-from immiscible_worker.protocol import Ping, Reject, Stop, Welcome
+from immiscible_worker.protocol import DatasetInfo, Ping, Reject, Stop, Welcome
 
 GOLDEN = Path(__file__).parents[2] / "protocol" / "golden"
 RUN_ID = bytes(range(16)).hex()
@@ -25,10 +26,11 @@ def read_frames(name: str) -> list[bytes]:
     return frames
 
 
-def read_batch(name: str) -> tuple[codec.Batch, codec.StagedBatch]:
+def read_batch(name: str, dtype: Literal["uint8", "float32"] = "uint8") -> tuple[codec.Batch, codec.StagedBatch]:
+    dataset = DatasetInfo("golden", "d" * 64, 2, [1, 2, 2], 10, dtype, None if dtype == "uint8" else 0.18215)
     batch = codec.decode_batch(read_frames(name), RUN_ID, 5)
     assert batch is not None
-    codec.check_contract(batch, 300_000, 2, [1, 2, 2])
+    codec.check_contract(batch, 300_000, 2, dataset)
     return batch, codec.stage(batch, torch.device("cpu"))
 
 
@@ -47,6 +49,15 @@ def test_a_batch_without_labels_and_with_float32_noise() -> None:
     _, staged = read_batch("batch-float32-unlabelled")
     assert staged.labels is None
     np.testing.assert_array_equal(staged.noise.flatten().numpy(), ((np.arange(8) - 4) / 3).astype(np.float32))
+
+
+def test_a_batch_of_latents_where_the_data_set_has_them_and_nowhere_else() -> None:
+    _, staged = read_batch("batch-latents", "float32")
+    np.testing.assert_array_equal(staged.images.flatten().numpy(), ((np.arange(8) - 3) / 2).astype(np.float32))
+    with pytest.raises(ProtocolError, match="images dtype: expected uint8, got float32"):
+        read_batch("batch-latents")
+    with pytest.raises(ProtocolError, match="images dtype: expected float32, got uint8"):
+        read_batch("batch-float16", "float32")
 
 
 def test_a_batch_of_another_run_or_generation_is_not_read() -> None:

@@ -1,7 +1,7 @@
 /** Trials of `life-cycle`: a worker that hangs, that dies again and again of one batch, that shouts. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadDataset } from '../../ts/dataset/table.ts'
+import { openDataset } from '../../ts/dataset/table.ts'
 import { compareWithTruth } from './ledger.ts'
 import { eventsOf, isPlanDone, kill, listProcesses, setPlan, startCli, TINY, until, type Place } from './place.ts'
 import { SECONDS_TO_HANG, type Trial } from './trial.ts'
@@ -115,7 +115,7 @@ async function attemptCrashLoop(place: Place): Promise<string[]> {
   const said = /failed 3 times in a row without getting past step 7 \(images ([\d, ]+) of digits\)/.exec(cli.said())
   if (!said) return [...violations, `no diagnosis: ${cli.said().slice(-300)}`]
   // The images named are the images that the worker had.
-  const dataset = loadDataset({ kind: 'digits' } as Parameters<typeof loadDataset>[0])
+  const dataset = await openDataset({ kind: 'digits' } as Parameters<typeof openDataset>[0])
   const size = dataset.imageShape.reduce((product, length) => product * length, 1)
   const images = said[1].split(', ').map(Number)
   const expected = new Uint8Array(images.length * size)

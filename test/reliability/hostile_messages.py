@@ -17,16 +17,16 @@ import torch
 from histories import CONFIG_HASH, FINGERPRINT, RUN_ID, digest_of, label_of, make_state, save
 from mutation import flip_one, mutate, mutate_value
 
-from example import digits, make_config
+from example import digits, make_config, make_dataset
 from immiscible_worker import batches, checkpoint, codec, record
 from immiscible_worker.checkpoint import FileRecord, Manifest, Origin
 from immiscible_worker.errors import CheckpointError, ConfigError, ProtocolError, UsageError
-from immiscible_worker.protocol import PROTOCOL_VERSION, DatasetInfo, Ping, Reject, Stop
+from immiscible_worker.protocol import PROTOCOL_VERSION, Ping, Reject, Stop
 from orchestrator import draw_batch, welcome_of
 
 CONFIG = make_config()
 IMAGES = digits()[0]
-SHAPE = [1, 8, 8]
+DATASET = make_dataset(IMAGES)
 GENERATION = 2
 # Their product takes seconds.
 DIMENSIONS = 90_000
@@ -66,7 +66,7 @@ def decode(frames: Sequence[bytes]) -> codec.StagedBatch | None:
     batch = codec.decode_batch(frames, RUN_ID, GENERATION)
     if batch is None:
         return None
-    codec.check_contract(batch, batch.header.step, CONFIG.global_batch_size, SHAPE)
+    codec.check_contract(batch, batch.header.step, CONFIG.global_batch_size, DATASET)
     return codec.stage(batch, torch.device("cpu"))
 
 
@@ -226,8 +226,7 @@ def make_decoders(folder: Path) -> dict[str, Decoder]:
     manifest, contents = checkpoint.read_verified(saved)
     sealed = (saved / "manifest.json").read_bytes()
     origin = Origin(RUN_ID, CONFIG_HASH, 0, FINGERPRINT)
-    dataset = DatasetInfo("digits", "d" * 64, len(IMAGES), SHAPE, 10)
-    recorded = record.write_record(CONFIG, dataset, "ddim", origin, 5, "5" * 64)
+    recorded = record.write_record(CONFIG, DATASET, "ddim", origin, 5, "5" * 64)
     connection = folder / batches.FILE_NAME
     endpoints = ("ipc://c", "ipc://d", None)
     address = batches.Connection("immiscible-serve/1", PROTOCOL_VERSION, *endpoints, "t", RUN_ID, 0, CONFIG_HASH, 20)

@@ -103,7 +103,7 @@ export async function analyzeAssignment(input: AnalysisInput = {}): Promise<Assi
   const entries = strategies.map(toEntry)
   // What is wrong with one is said before any has run.
   for (const entry of entries) for (const size of batchSizes) await entry.create(size)
-  const scene = openScene(dataset)
+  const scene = await openScene(dataset)
   expectEnough(scene, batchSizes)
 
   const rows: AnalysisRow[] = []

@@ -2,12 +2,14 @@
 import { resolveConfig, type TrainConfigInput } from '../../protocol/index.ts'
 import type { Matrix } from '../assignment/assignment.ts'
 import { findDirections, type Directions } from '../assignment/directions.ts'
-import type { Dataset } from '../dataset/dataset.ts'
-import { loadDataset } from '../dataset/table.ts'
+import { countNumbers, type Dataset } from '../dataset/dataset.ts'
+import { openDataset } from '../dataset/table.ts'
 import { ConfigError } from '../errors.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
 import { createSimdKernel } from '../kernel/simd/simd.ts'
 import { datasetDirections } from '../pipeline/dataset-directions.ts'
+import { readLatents } from '../pipeline/latents.ts'
+import { readPixels, toPixelMatrix } from '../pipeline/pixels.ts'
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
 
@@ -46,13 +48,14 @@ const DEFAULT_DIMS = 3072
 const FIRST_IMAGE_KEY = 2 ** 40
 const FIRST_SAMPLE_KEY = 2 ** 41
 const NUM_SAMPLE = 1024
+const MAX_RMS_IMAGES = 10_000
 
-/** Throws a ConfigError where the data set is none. */
-export function openScene(input: AnalysisDataset): Scene {
+/** Rejects with a ConfigError where the data set is none. */
+export async function openScene(input: AnalysisDataset): Promise<Scene> {
   if (input.kind === 'gaussian') return gaussianScene(input)
   const resolved = resolveConfig({ dataset: input, outputDir: 'unused' })
   if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  return datasetScene(loadDataset(resolved.config.dataset))
+  return datasetScene(await openDataset(resolved.config.dataset))
 }
 
 function gaussianScene({ imageRms = DEFAULT_RMS, dims = DEFAULT_DIMS }: GaussianDataset): Scene {
@@ -86,31 +89,33 @@ function gaussianScene({ imageRms = DEFAULT_RMS, dims = DEFAULT_DIMS }: Gaussian
 
 function datasetScene(dataset: Dataset): Scene {
   const { name, numImages, labels } = dataset
-  const dims = dataset.imageShape.reduce((product, size) => product * size, 1)
+  const dims = countNumbers(dataset)
   return {
     name,
     numImages,
     dims,
     imageRms: rmsOf(dataset, dims),
-    directions: datasetDirections(dataset, false),
+    directions: datasetDirections(dataset),
     draw(seed, size, kernel, arena) {
       const sampleIndices = Int32Array.from({ length: size }, (_, position) => shuffledIndex(seed, 0, numImages, position))
-      const pixels = new Uint8Array(size * dims)
-      sampleIndices.forEach((image, row) => dataset.read(image, pixels, row * dims))
-      const data = arena.array(Int8Array, pixels.length)
-      kernel.packPixels(pixels, data)
-      const images: Matrix = { data, rows: size, dims, scale: 1 / 127.5, offset: 0.5 / 127.5 }
+      const images: Matrix =
+        dataset.dtype === 'float32'
+          ? { data: arena.place(readLatents(dataset, sampleIndices)), rows: size, dims, scale: 1, offset: 0 }
+          : toPixelMatrix(readPixels(dataset, sampleIndices), dims, 1, kernel, arena)
       return { images, sampleIndices, ...(labels && { labels: sampleIndices.map((image) => labels[image]) }) }
     },
   }
 }
 
-function rmsOf({ numImages, read }: Dataset, dims: number): number {
-  const pixels = new Uint8Array(dims)
+/** Of a sample where there are many. */
+function rmsOf(dataset: Dataset, dims: number): number {
+  const { numImages } = dataset
+  const numRead = Math.min(numImages, MAX_RMS_IMAGES)
   let sum = 0
-  for (let image = 0; image < numImages; image++) {
-    read(image, pixels, 0)
-    for (let d = 0; d < dims; d++) sum += (pixels[d] / 127.5 - 1) ** 2
+  for (let position = 0; position < numRead; position++) {
+    const image = Int32Array.of(numRead < numImages ? shuffledIndex(0, 0, numImages, position) : position)
+    if (dataset.dtype === 'float32') for (const value of readLatents(dataset, image)) sum += value ** 2
+    else for (const pixel of readPixels(dataset, image)) sum += (pixel / 127.5 - 1) ** 2
   }
-  return Math.sqrt(sum / (numImages * dims))
+  return Math.sqrt(sum / (numRead * dims))
 }

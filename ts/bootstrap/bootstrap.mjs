@@ -16,6 +16,7 @@ const COMMANDS = {
   demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/main.ts', 'demo', ...args]],
   objectives: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/objectives.ts', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
+  'bench:decode': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/decode.ts', ...args]],
   'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],
   'bench:dashboard': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/dashboard.ts', ...args]],
   reliability: (args) => [['test/reliability/run.ts', ...args]],

@@ -5,6 +5,7 @@ import { number } from './parse.ts'
 
 interface Flags {
   dataset: string
+  path?: string
   resolution?: number
   imageRms?: number
   dims?: number
@@ -23,7 +24,8 @@ export function addAnalyze(program: Command, print: (text: string) => void, log:
     .command('assignment')
     .description('what each strategy does to batches of a data set, beside what the papers report')
     .option('--dataset <kind>', "data set, or 'gaussian'", 'emoji')
-    .option('--resolution <pixels>', 'height and width of emoji', number)
+    .option('--path <path>', 'file or folder of the data set, where it has one')
+    .option('--resolution <pixels>', 'height and width, where the data set has a choice', number)
     .option('--image-rms <rms>', 'root mean square of Gaussian images', number)
     .option('--dims <numbers>', 'numbers per Gaussian image', number)
     .option('--batch-sizes <sizes>', 'images per assignment, as in 128,256', (text) => text.split(',').map(number))
@@ -31,8 +33,8 @@ export function addAnalyze(program: Command, print: (text: string) => void, log:
     .option('--seeds <count>', 'batches per row', number, 5)
     .option('--json', 'everything, for programs')
     .option('--markdown', 'tables in Markdown')
-    .action(async ({ dataset, resolution, imageRms, dims, batchSizes, strategies, seeds, json, markdown }: Flags) => {
-      const given = Object.entries({ resolution, imageRms, dims }).filter(([, value]) => value !== undefined)
+    .action(async ({ dataset, path, resolution, imageRms, dims, batchSizes, strategies, seeds, json, markdown }: Flags) => {
+      const given = Object.entries({ path, resolution, imageRms, dims }).filter(([, value]) => value !== undefined)
       const analysis = await analyzeAssignment({
         // Kinds stay unchecked here: the schema knows them, and says what it expected.
         dataset: { kind: dataset, ...Object.fromEntries(given) } as AnalysisDataset,

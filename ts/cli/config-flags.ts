@@ -15,15 +15,17 @@ const CLIENT_KEY = { flag: 'client-key', long: 'worker.listen.client-keys', path
 
 type Flags = Readonly<Record<string, unknown>>
 
-/** Adds `--config`, `--run` and the flags of every field. */
-export function addConfigFlags(command: Command): Command {
+/** Adds `--config`, `--run` and the flags of every field, or of those that are asked for. */
+export function addConfigFlags(command: Command, isWanted: (field: ConfigField) => boolean = () => true): Command {
   command
     .option('--config <file>', 'config file (.ts, .js, .json, .yaml). Default: immiscible.config.* in this folder, where there is one')
     .option('--run <name>', 'one of the runs that the config file names')
     .configureHelp({ formatItem })
-  const fields = listConfigFields()
+  const fields = listConfigFields().filter(isWanted)
   for (const field of fields) if (field.shortFlag !== undefined) command.addOption(toOption(field.shortFlag, field, undefined))
-  command.option(`--${CLIENT_KEY.flag} <file...>`, `short for --${CLIENT_KEY.long}, one file each`)
+  if (fields.some(({ path }) => path === CLIENT_KEY.path)) {
+    command.option(`--${CLIENT_KEY.flag} <file...>`, `short for --${CLIENT_KEY.long}, one file each`)
+  }
   for (const field of fields) {
     const [section, ...rest] = field.path.split('.')
     command.addOption(toOption(field.flag, field, rest.length === 0 ? 'run:' : `${section}:`))

@@ -35,7 +35,8 @@ function listQuestions(): Question[] {
   const choices = (path: string): readonly string[] => listConfigFields().find((field) => field.path === path)?.choices ?? []
   const strategies = STRATEGIES.map(({ kind }) => kind)
   return [
-    { name: 'dataset', text: 'data set', answers: choices('dataset.kind') },
+    // An object of the user's own is none that a file could hold by name.
+    { name: 'dataset', text: 'data set', answers: choices('dataset.kind').filter((kind) => kind !== 'custom') },
     { name: 'objective', text: 'objective', answers: choices('objective.kind').filter((kind) => kind !== 'module') },
     { name: 'assignment', text: 'assignment strategy', answers: ['quantized', ...strategies.filter((kind) => kind !== 'quantized')] },
   ]
@@ -80,13 +81,18 @@ async function ask({ text, answers }: Question, question: (text: string) => Prom
   }
 }
 
+/** Kinds that nobody can fetch for the user. */
+function needsPath(dataset: string): boolean {
+  return ['image-folder', 'arrays', 'parquet'].includes(dataset)
+}
+
 function toText({ dataset, objective, assignment }: Required<Answers>): string {
   return [
     '/** What is trained, and how; `npx immiscible config` shows every field and its default. */',
     "import { defineConfig } from 'immiscible'",
     '',
     'export default defineConfig({',
-    `  dataset: { kind: '${dataset}' },`,
+    needsPath(dataset) ? `  dataset: { kind: '${dataset}', path: 'data' }, // where your files are` : `  dataset: { kind: '${dataset}' },`,
     `  objective: { kind: '${objective}' },`,
     `  assignment: { kind: '${assignment}' }, // the one line: \`npx immiscible strategies\` lists the others`,
     '  globalBatchSize: 64,',

@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { addAnalyze } from './analyze.ts'
 import { addConfig } from './config.ts'
+import { addData } from './data.ts'
 import { addDemo } from './demo.ts'
 import { addDoctor } from './doctor.ts'
 import { EXIT, EXIT_CODES, exitCode } from './exit.ts'
@@ -37,6 +38,7 @@ addEvaluate(program, print, log)
 addRuns(program, print, log)
 addView(program, print, log)
 addReport(program, print)
+addData(program, print, log)
 addStrategies(program, print)
 addAnalyze(program, print, log)
 addServe(program, print, log)

@@ -4,12 +4,15 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ImmiscibleError } from '../errors.ts'
-import type { Dataset } from './dataset.ts'
 
 export interface Sidecar {
   readonly name: string
   readonly shape: readonly [number, number, number, number]
   readonly numClasses: number
+  /** Names of the classes, where they have some. */
+  readonly classes?: readonly string[]
+  readonly source: string
+  readonly licence: string
   readonly sha256: Readonly<Record<string, string>>
 }
 
@@ -20,36 +23,17 @@ export interface Embedded {
   readonly labels: Int32Array
 }
 
+export function readSidecar(name: string, folder = new URL('embedded/', import.meta.url)): Sidecar {
+  return JSON.parse(readBytes(new URL(`${name}.json`, folder)).toString('utf8')) as Sidecar
+}
+
 /** Reads `NAME.json`, the file of pixels and `NAME.labels.bin` of `folder`. No byte is used before its file's hash holds. */
 export function readEmbedded(name: string, pixelFile: string, folder = new URL('embedded/', import.meta.url)): Embedded {
-  const sidecar = JSON.parse(readBytes(new URL(`${name}.json`, folder)).toString('utf8')) as Sidecar
+  const sidecar = readSidecar(name, folder)
   return {
     sidecar,
     pixels: readVerified(new URL(pixelFile, folder), sidecar),
     labels: Int32Array.from(readVerified(new URL(`${name}.labels.bin`, folder), sidecar)),
-  }
-}
-
-/** A data set in memory. `pixels`: uint8, image, channel, height, width. Throws a DATASET error where the sizes do not fit. */
-export function datasetOf(name: string, shape: Sidecar['shape'], pixels: Uint8Array, labels: Int32Array, numClasses: number): Dataset {
-  const [numImages, ...imageShape] = shape
-  const imageBytes = imageShape.reduce((product, size) => product * size, 1)
-  for (const [what, length, expected] of [
-    ['pixels', pixels.length, numImages * imageBytes],
-    ['labels', labels.length, numImages],
-  ] as const) {
-    if (length !== expected) throw new ImmiscibleError('DATASET', `${name}: expected ${expected} ${what}, got ${length}`)
-  }
-  return {
-    name,
-    numImages,
-    imageShape,
-    labels,
-    numClasses,
-    sha256: createHash('sha256').update(shape.join('x')).update(pixels).update(labels).digest('hex'),
-    read(index, out, offset) {
-      out.set(pixels.subarray(index * imageBytes, (index + 1) * imageBytes), offset)
-    },
   }
 }
 

@@ -1,7 +1,8 @@
 /** Emoji: 1,412 colour 32x32 images of seven classes on white, from Noto Emoji (Google). */
 import { inflateSync } from 'node:zlib'
 import type { Dataset } from './dataset.ts'
-import { datasetOf, readEmbedded } from './embedded.ts'
+import { readEmbedded } from './embedded.ts'
+import { datasetOf } from './stored.ts'
 
 const SIZE = 32
 const COLOURS = 256
@@ -25,7 +26,7 @@ export function loadEmoji(resolution = SIZE): Dataset {
     }
   }
   const name = resolution === SIZE ? 'emoji' : `emoji-${resolution}`
-  return datasetOf(name, [numImages, CHANNELS, resolution, resolution], pixels, labels, sidecar.numClasses)
+  return datasetOf(name, [numImages, CHANNELS, resolution, resolution], pixels, labels, sidecar.classes)
 }
 
 /** weights[out][in] = the share of output pixel `out` that input pixel `in` covers, along one axis. */

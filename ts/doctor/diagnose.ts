@@ -1,5 +1,5 @@
 /** diagnose(): whether training can work here, thing by thing. Installs and changes nothing. */
-import { cacheFolder } from '../worker/managed-environment.ts'
+import { cacheFolder } from '../cache-folder.ts'
 import type { Environment } from '../worker/environment.ts'
 import type { Check } from './check.ts'
 import { checkCache, checkKernels, checkLoopback, checkNode, checkSockets, checkWorkingFolder } from './machine.ts'

@@ -1,6 +1,6 @@
 /** What Python would train, and what it says of itself: asked through the bridge that openPython() is. */
 import { examineEnvironments, type Environment } from '../worker/environment.ts'
-import { cacheFolder } from '../worker/managed-environment.ts'
+import { cacheFolder } from '../cache-folder.ts'
 import { findBasePython, listDeviations, listMissing } from '../worker/python.ts'
 import { readWorkerRequirements } from '../worker/requirements.ts'
 import { openPython } from '../python/open.ts'

@@ -12,7 +12,7 @@ import { threadKernel } from '../kernel/simd/simd.ts'
 import { prepareAhead } from './ahead.ts'
 import { keepNoise, type PoolTables } from './kept-noise.ts'
 import { createPoolSource, poolLayout, type Batch } from './source.ts'
-import type { ThreadAnswer, ThreadRequest } from './thread.ts'
+import type { ThreadAnswer, ThreadData, ThreadRequest } from './thread.ts'
 
 /** More pools than this ahead of the worker, or than two for each thread, buy nothing, whatever the budget. */
 const MAX_POOLS_AHEAD = 8
@@ -46,7 +46,9 @@ export function openPipeline(
   { folder, strategy, threadModule = THREAD }: PipelineOptions = {},
 ): Pipeline {
   const { batchesPerPool } = poolLayout(config, dataset)
-  const solver = strategy ? solveHere(config, dataset, strategy) : solveInThreads(config, batchesPerPool, threadModule)
+  const solver = strategy
+    ? solveHere(config, dataset, strategy)
+    : solveInThreads({ config, stored: dataset.stored }, batchesPerPool, threadModule)
   const ahead = prepareAhead({
     capacity: 1 + poolsAhead(config, dataset),
     lastPool: Math.ceil(config.maxTrainSteps / batchesPerPool) - 1,
@@ -134,8 +136,8 @@ function solveHere(config: TrainConfig, dataset: Dataset, strategy: AssignmentSt
 }
 
 /** Each thread solves whole pools; the next goes to the one with the least to do. */
-function solveInThreads(config: TrainConfig, batchesPerPool: number, module: URL): Solver {
-  const threads = Array.from({ length: numThreads(config) }, () => startThread(config, batchesPerPool, module))
+function solveInThreads(data: ThreadData, batchesPerPool: number, module: URL): Solver {
+  const threads = Array.from({ length: numThreads(data.config) }, () => startThread(data, batchesPerPool, module))
   return {
     solve(request) {
       const thread = threads.reduce((least, other) => (other.numWaiting() < least.numWaiting() ? other : least))
@@ -153,11 +155,11 @@ export function numThreads({ pipeline }: TrainConfig): number {
 
 const THREAD = new URL(`./thread.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
 
-function startThread(config: TrainConfig, batchesPerPool: number, module: URL): Solver & { numWaiting(): number } {
-  const { poolSeconds } = config.pipeline
+function startThread(data: ThreadData, batchesPerPool: number, module: URL): Solver & { numWaiting(): number } {
+  const { poolSeconds } = data.config.pipeline
   /** In the order in which the thread takes them: the first is the one that it works on. */
   const waiting: { readonly request: ThreadRequest; readonly answer: PromiseWithResolvers<Batch[]> }[] = []
-  const thread = new Worker(module, { workerData: config })
+  const thread = new Worker(module, { workerData: data })
   let clock: NodeJS.Timeout | undefined
   let failure: ImmiscibleError | undefined
 

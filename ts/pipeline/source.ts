@@ -12,7 +12,7 @@ import type { AssignmentStrategy, Matrix, PoolContext } from '../assignment/assi
 import { measurePool, solvePool, type Solution } from '../assignment/assign.ts'
 import { measureBytes } from '../assignment/metrics.ts'
 import { strategyBytes } from '../assignment/table.ts'
-import type { Dataset } from '../dataset/dataset.ts'
+import { countNumbers, type Dataset } from '../dataset/dataset.ts'
 import { splitImages } from '../dataset/split.ts'
 import { ConfigError } from '../errors.ts'
 import type { Arena, Kernel } from '../kernel/kernel.ts'
@@ -21,7 +21,7 @@ import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
 import { datasetDirections } from './dataset-directions.ts'
-import { readImages } from './images.ts'
+import { openImages } from './images.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
 
 const ALIGNMENT_BYTES = 2 ** 20
@@ -44,7 +44,7 @@ export interface Batch {
   readonly step: number
   readonly epoch: number
   readonly numImages: number
-  /** images uint8 [B, C, H, W], noise float16 | float32 [B, C, H, W], labels int32 [B] where there are any, uniforms float32 [B, 3]. */
+  /** images uint8 or, of latents, float32 [B, C, H, W], noise float16 | float32 [B, C, H, W], labels int32 [B] where there are any, uniforms float32 [B, 3]. */
   readonly tensors: readonly BatchTensor[]
   /** Of the whole pool that the batch was cut from. */
   readonly assignment: AssignmentMetrics
@@ -71,12 +71,12 @@ export function numHeldOutBatches({ globalBatchSize, validation }: TrainConfig):
 
 /** How steps map to pools, and what one solved pool weighs in bytes. */
 export function poolLayout(config: TrainConfig, dataset: Dataset): { batchesPerPool: number; poolBytes: number } {
-  const dims = dataset.imageShape.reduce((product, size) => product * size, 1)
+  const dims = countNumbers(dataset)
   const noiseBytes = DTYPE_BYTES[config.pipeline.noiseDtype]
   const { poolSize } = config.assignment
   return {
     batchesPerPool: poolSize / config.globalBatchSize,
-    poolBytes: poolSize * (dims * (1 + noiseBytes) + 4 * UNIFORM_COLUMNS.length + (dataset.labels ? 4 : 0)),
+    poolBytes: poolSize * (dims * (DTYPE_BYTES[dataset.dtype] + noiseBytes) + 4 * UNIFORM_COLUMNS.length + (dataset.labels ? 4 : 0)),
   }
 }
 
@@ -97,14 +97,15 @@ export function batchImages(config: TrainConfig, dataset: Dataset, step: number)
 }
 
 /**
- * Bytes of a kernel's arena in which a pool is solved: noise as float32, images as int8, and the most that is there beside them at a time.
+ * Bytes of a kernel's arena in which a pool is solved: noise as float32, images as int8 (latents also as float32), and the most that is there beside them at a time.
  * A little more than that, since arrays begin on cache lines.
  */
-export function arenaBytes({ assignment }: TrainConfig, { imageShape }: Dataset, candidatesPerImage = 1): number {
-  const dims = imageShape.reduce((product, size) => product * size, 1)
+export function arenaBytes({ assignment }: TrainConfig, dataset: Dataset, candidatesPerImage = 1): number {
+  const dims = countNumbers(dataset)
+  const imageBytes = dims * (dataset.dtype === 'float32' ? 5 : 1)
   const { poolSize } = assignment
   const atATime = Math.max(poolSize * dims, strategyBytes(assignment, dims), measureBytes(poolSize, dims))
-  return poolSize * (candidatesPerImage * (4 * dims + 8) + dims) + atATime + ALIGNMENT_BYTES
+  return poolSize * (candidatesPerImage * (4 * dims + 8) + imageBytes) + atATime + ALIGNMENT_BYTES
 }
 
 /** Throws a ConfigError when a pool does not fit the memory of a WASM kernel. */
@@ -131,10 +132,10 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const { train, heldOut } = splitImages(dataset.numImages, config.validation.numImages, seed)
   const poolsPerEpoch = Math.floor(train.length / poolSize)
   const [channels, height, width] = dataset.imageShape
-  const dims = channels * height * width
+  const dims = countNumbers(dataset)
   const { noiseDtype } = config.pipeline
-  const directions = datasetDirections(dataset, config.dataset.horizontalFlip)
-  const { imageScale } = config.dataset
+  const directions = datasetDirections(dataset, config.dataset)
+  const shown = openImages(config, dataset, kernel)
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)
@@ -207,17 +208,14 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** Noise and assignment, where the kernels keep their arrays. */
-  function solve(poolContext: PoolContext, pixels: Uint8Array, streams: Streams, tables?: PoolTables) {
+  function solve(poolContext: PoolContext, bytes: Uint8Array<ArrayBuffer>, streams: Streams, tables?: PoolTables) {
     return kernel.scope((arena) => {
       const start = performance.now()
       const keys = noiseKeys(poolContext, tables, arena)
       const noise = arena.array(Float32Array, keys.length * dims)
       kernel.normal(seed, streams.noise, keys, dims, noise)
       const drawn = performance.now()
-      const packed = arena.array(Int8Array, pixels.length)
-      kernel.packPixels(pixels, packed)
-      const rows = poolContext.sampleIndices.length
-      const images: Matrix = { data: packed, rows, dims, scale: imageScale / 127.5, offset: (0.5 * imageScale) / 127.5 }
+      const images = shown.toMatrix(bytes, arena)
       const candidates: Matrix = { data: noise, rows: keys.length, dims, scale: 1, offset: 0 }
       const solution = solvePool(strategy, poolContext, images, candidates)
       if (tables) keepAssigned(poolContext, tables, keys, solution.noiseIndex)
@@ -230,16 +228,20 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   }
 
   /** A pool, cut into batches of at most globalBatchSize images. */
-  function makeBatches(poolContext: PoolContext, streams: Streams, tables?: PoolTables): Omit<Batch, 'step' | 'epoch'>[] {
+  function makeBatches(
+    poolContext: PoolContext,
+    images: Uint8Array<ArrayBuffer>,
+    streams: Streams,
+    tables?: PoolTables,
+  ): Omit<Batch, 'step' | 'epoch'>[] {
     const { firstSample, sampleIndices, labels } = poolContext
     const numRows = sampleIndices.length
-    const pixels = readImages(dataset, sampleIndices, poolContext.flips)
-    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, pixels, streams, tables)
+    const { gathered, metrics, noiseMs, assignMs, measureMs } = solve(poolContext, images, streams, tables)
     const draws = new Float32Array(numRows * UNIFORM_COLUMNS.length)
     uniforms(seed, firstSample, draws, streams.uniforms)
 
     const perImage: [name: string, dtype: Dtype, shape: number[], data: Uint8Array<ArrayBuffer>][] = [
-      ['images', 'uint8', [channels, height, width], pixels],
+      ['images', dataset.dtype, [channels, height, width], images],
       ['noise', noiseDtype, [channels, height, width], gathered],
       ['uniforms', 'float32', [UNIFORM_COLUMNS.length], new Uint8Array(draws.buffer)],
     ]
@@ -263,8 +265,12 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
     pool(index, tables) {
       const poolContext = context(index)
       const { epoch, firstStep } = poolContext
-      return makeBatches(poolContext, TRAIN, tables).map((batch, part) => ({ step: firstStep + part, epoch, ...batch }))
+      const batches = makeBatches(poolContext, shown.draw(poolContext), TRAIN, tables)
+      return batches.map((batch, part) => ({ step: firstStep + part, epoch, ...batch }))
     },
-    heldOutPool: (index) => makeBatches(heldOutContext(index), HELD_OUT).map((batch) => ({ step: 0, epoch: 0, ...batch })),
+    heldOutPool(index) {
+      const poolContext = heldOutContext(index)
+      return makeBatches(poolContext, shown.stored(poolContext), HELD_OUT).map((batch) => ({ step: 0, epoch: 0, ...batch }))
+    },
   }
 }

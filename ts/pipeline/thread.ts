@@ -2,12 +2,19 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { BatchHeader, TrainConfig } from '../../protocol/index.ts'
 import { loadStrategy } from '../assignment/table.ts'
-import { loadDataset } from '../dataset/table.ts'
+import type { StoredDataset } from '../dataset/dataset.ts'
+import { openStored } from '../dataset/stored.ts'
 import { threadKernel } from '../kernel/simd/simd.ts'
 import type { PoolTables } from './kept-noise.ts'
 import { createPoolSource, type Batch } from './source.ts'
 
 export type Split = BatchHeader['split']
+
+/** What a thread begins with. */
+export interface ThreadData {
+  readonly config: TrainConfig
+  readonly stored: StoredDataset
+}
 
 export interface ThreadRequest {
   readonly split: Split
@@ -25,8 +32,8 @@ export interface ThreadAnswer {
 const port = parentPort
 if (!port) throw new Error('ts/pipeline/thread.ts runs as a worker thread only')
 
-const config = workerData as TrainConfig
-const source = createPoolSource(config, loadDataset(config.dataset), await loadStrategy(config.assignment), threadKernel())
+const { config, stored } = workerData as ThreadData
+const source = createPoolSource(config, openStored(stored), await loadStrategy(config.assignment), threadKernel())
 
 port.on('message', ({ split, index, tables }: ThreadRequest) => {
   const batches = split === 'train' ? source.pool(index, tables) : source.heldOutPool(index)

@@ -1,6 +1,6 @@
 /** Metrics in Python over images on the disk: the user's own, and one that needs no download. */
 import { resolve } from 'node:path'
-import type { TrainConfig } from '../../protocol/index.ts'
+import { datasetConfig, type TrainConfig } from '../../protocol/index.ts'
 import { withDatasetFiles } from '../dataset-files.ts'
 import type { CallOptions, Python } from './open.ts'
 
@@ -44,4 +44,4 @@ export async function judgeFolder(python: Python, folder: string, options: Judge
   })
 }
 
-const DIGITS: TrainConfig['dataset'] = { kind: 'digits', horizontalFlip: false, imageScale: 1 }
+const DIGITS = datasetConfig.parse({ kind: 'digits' })

@@ -24,11 +24,11 @@ export interface LoadedPipeline extends AsyncDisposable {
   readonly device: 'cuda' | 'mps' | 'cpu'
   /** 0 for an unconditional model. */
   readonly numClasses: number
-  /** Height, width, channels. */
+  /** Height, width, channels; of a model of latents the latents'. */
   readonly imageShape: readonly [number, number, number]
-  /** Images of shape [N, H, W, C]: bytes 0..255. Equal to the pixels of sampleToFiles() with the same options. */
+  /** Images of shape [N, H, W, C]: bytes 0..255; of latents what their autoencoder makes of them, or their first channels. Equal to the pixels of sampleToFiles() with the same options. */
   sample(options?: PipelineSampling & { readonly dtype?: 'uint8' }): Promise<PythonArray<Uint8Array>>
-  /** As the network made them: about -1..1. */
+  /** As the network made them: about -1..1, or latents. */
   sample(options: PipelineSampling & { readonly dtype: 'float32' }): Promise<PythonArray<Float32Array>>
   /**
    * A grid where `output` ends with .png; else a folder that is made or empty, with one PNG for each image.

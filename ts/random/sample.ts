@@ -34,6 +34,15 @@ export function flips(seed: number, firstSample: number, out: Uint8Array): void 
   }
 }
 
+/** Writes five numbers in [0, 1), multiples of 2^-32: where a sample is cut out of its image, the words of its first two blocks. */
+export function cropDraws(seed: number, sample: number, out: Float64Array): void {
+  const words = new Uint32Array(4)
+  for (let block = 0; block < 2; block++) {
+    philox(block, sample % TWO_POW_32, Math.floor(sample / TWO_POW_32), STREAM.crop, seed, 0, words, 0)
+    for (let word = 0; word < 4 && block * 4 + word < out.length; word++) out[block * 4 + word] = words[word] / TWO_POW_32
+  }
+}
+
 /** Whether the noise kept under `entry` is drawn anew in `epoch`: with probability `share`, by the first word of the entry's block. */
 export function isRefreshed(seed: number, epoch: number, entry: number, share: number): boolean {
   if (share === 0) return false

@@ -24,6 +24,10 @@ export const STREAM = {
   heldOutNoise: streamNumber(7),
   /** Their timesteps, label dropout and times. */
   heldOutUniforms: streamNumber(8),
+  /** A latent out of its posterior: `Kernel.normal`, keyed by sample number. */
+  latent: streamNumber(9),
+  /** Where a sample is cut out of its image: `cropDraws`. */
+  crop: streamNumber(10),
 } as const
 
 function streamNumber(purpose: number): number {

@@ -1,8 +1,8 @@
 /** Our own Python environment in the user's cache folder: found, or made once, also under two concurrent starts. */
 import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { cacheFolder } from '../cache-folder.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { run } from '../process.ts'
 import { withLock } from '../lock.ts'
@@ -23,12 +23,6 @@ export interface ManagedOptions {
   readonly env: NodeJS.ProcessEnv
   readonly onProgress: (line: string) => void
   readonly signal?: AbortSignal | undefined
-}
-
-/** Our folder for what can be made again: `IMMISCIBLE_HOME`, else the user's cache folder. */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  if (env['IMMISCIBLE_HOME']) return resolve(env['IMMISCIBLE_HOME'])
-  return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'immiscible')
 }
 
 /** The interpreter of an environment that has all that is wanted. Starts no process. */

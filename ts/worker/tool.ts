@@ -1,14 +1,28 @@
 /** One-shot calls of the worker package, JSON in and JSON out: sampling and evaluating a finished pipeline. */
 import { WorkerError } from '../errors.ts'
-import { run } from '../process.ts'
+import { run, type OnLine } from '../process.ts'
 import { ensureEnvironment, workerEnv } from './environment.ts'
 
-export type Tool = 'sample' | 'evaluate'
+export type Tool = 'sample' | 'evaluate' | 'encode'
+
+export interface ToolOptions {
+  /** Of the installation of Python packages. */
+  readonly onSetup: (line: string) => void
+  /** What the tool says while it works. */
+  readonly onLine?: OnLine
+  /** Aborting ends it. */
+  readonly signal?: AbortSignal | undefined
+}
 
 /** @throws WorkerError with Python's last line as the message and its whole output as the traceback. */
-export async function runTool(tool: Tool, input: object, onSetup: (line: string) => void): Promise<unknown> {
+export async function runTool(tool: Tool, input: object, { onSetup, onLine, signal }: ToolOptions): Promise<unknown> {
   const { python } = await ensureEnvironment({ onProgress: onSetup })
-  const result = await run(python, ['-m', 'immiscible_worker', tool], { env: workerEnv(), input: JSON.stringify(input) })
+  const result = await run(python, ['-m', 'immiscible_worker', tool], {
+    env: workerEnv(),
+    input: JSON.stringify(input),
+    ...(onLine && { onLine }),
+    ...(signal && { signal }),
+  })
   if (result.exitCode !== 0) {
     const said = result.stderr.trimEnd().split('\n').at(-1) ?? ''
     throw new WorkerError('WORKER_FAILED', `${tool}: ${said || result.failure}`, result.stderr)

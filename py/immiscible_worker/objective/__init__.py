@@ -37,6 +37,8 @@ _OBJECTIVES: dict[type, Callable[[BuildContext], Objective]] = {
 }
 
 
-def build_objective(config: ObjectiveConfig, image_scale: float, image_shape: tuple[int, int, int]) -> Objective:
-    """The objective that a config names, for images [C, H, W] in [-image_scale, image_scale]. Raises ConfigError."""
-    return _OBJECTIVES[type(config)](BuildContext(config, image_scale, image_shape))
+def build_objective(
+    config: ObjectiveConfig, image_scale: float, image_shape: tuple[int, int, int], *, is_latent: bool = False
+) -> Objective:
+    """The objective that a config names, for images [C, H, W] as `BuildContext` has them. Raises ConfigError."""
+    return _OBJECTIVES[type(config)](BuildContext(config, image_scale, image_shape, is_latent=is_latent))

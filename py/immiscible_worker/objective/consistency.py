@@ -96,7 +96,7 @@ def build(context: BuildContext) -> Objective:
         sigma_max=config.sigma_max,
         sigma_data=config.sigma_data,
         rho=config.rho,  # pyright: ignore[reportArgumentType]
-        clip_denoised=context.image_scale == 1,
+        clip_denoised=context.image_scale == 1 and not context.is_latent,
     )
     decay = (lambda step: target_decay(config, step)) if config.target_ema == "adaptive" else None
     return Objective("consistency", scheduler, loss, expect, decay)

@@ -94,9 +94,11 @@ class BuildContext:
 
     config: its section of the run's config. image_scale: images are in [-image_scale, image_scale].
     image_shape: channels, height, width. options: of a module objective.
+    is_latent: images are latents times image_scale instead, of any range: nothing may clip them.
     """
 
     config: Any
     image_scale: float
     image_shape: tuple[int, int, int]
     options: dict[str, Any] = field(default_factory=dict)
+    is_latent: bool = False

@@ -16,7 +16,7 @@ from .contract import BuildContext, Expectation, Inputs, LossResult, Networks, O
 def build(context: BuildContext) -> Objective:
     """The objective of a DdimObjective."""
     config: DdimObjective = context.config
-    scheduler = build_scheduler(config, context.image_scale)
+    scheduler = build_scheduler(config, context)
     steps: Any = scheduler  # diffusers' annotations say IntTensor where any integers do
 
     def loss(networks: Networks, inputs: Inputs) -> LossResult:
@@ -59,13 +59,15 @@ def weigh(scheduler: DDIMScheduler, config: DdimObjective, timesteps: torch.Tens
     return clipped / (snr if config.prediction_type == "epsilon" else snr + 1)
 
 
-def build_scheduler(config: DdimObjective, image_scale: float) -> DDIMScheduler:
-    """The noise schedule, as saved beside the network in the pipeline. While sampling it clips to the images' range."""
+def build_scheduler(config: DdimObjective, context: BuildContext) -> DDIMScheduler:
+    """The noise schedule, as saved beside the network in the pipeline. While sampling it clips to the images' range,
+    which latents have none of."""
     return DDIMScheduler(
         num_train_timesteps=config.num_train_timesteps,
         beta_schedule=config.beta_schedule,
         beta_start=config.beta_start,
         beta_end=config.beta_end,
         prediction_type=config.prediction_type,
-        clip_sample_range=image_scale,
+        clip_sample=not context.is_latent,
+        clip_sample_range=context.image_scale,
     )

@@ -70,7 +70,15 @@ async function converseOnce(world: World, config: TrainConfig, runFolder: string
   const child = await world.launch(life)
   const sayBytes = (bytes: Uint8Array): void => void channel.send('control', address, [bytes]).catch(() => undefined)
   const say = (command: Command): void => sayBytes(encodeCommand(command))
-  const dataset = { name: 'digits', sha256: 'd'.repeat(64), numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 }
+  const dataset = {
+    name: 'digits',
+    sha256: 'd'.repeat(64),
+    numImages: 1797,
+    imageShape: [1, 8, 8],
+    numClasses: 10,
+    dtype: 'uint8' as const,
+    scalingFactor: null,
+  }
   const orchestrator: Orchestrator = {
     disk,
     say,

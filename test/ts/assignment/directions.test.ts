@@ -7,6 +7,7 @@ import { threadKernel } from '../../../ts/kernel/simd/simd.ts'
 import { datasetDirections } from '../../../ts/pipeline/dataset-directions.ts'
 import { gaussian, identity } from '../../fixture/numbers.ts'
 import { runPython } from '../../fixture/python.ts'
+import { testConfig } from '../../fixture/config.ts'
 
 const matrix = (data: Float32Array | Int8Array, dims: number): Matrix => ({ data, rows: data.length / dims, dims, scale: 1, offset: 0 })
 
@@ -67,7 +68,7 @@ answer = (np.linalg.svd(x, full_matrices=False)[1][:4] ** 2 / (x ** 2).sum()).to
   )
   const centred = Float32Array.from(pixels, (pixel, at) => pixel - mean[at % 64])
   const total = centred.reduce((sum, value) => sum + value ** 2, 0)
-  const found = rowsOf(datasetDirections(digits, false).principal, 64)
+  const found = rowsOf(datasetDirections(digits).principal, 64)
   const shares = found.map((direction) => rowsOf(centred, 64).reduce((sum, row) => sum + dot(direction, row) ** 2, 0) / total)
   // From 1,024 of the 1,797 images: as much of the variance, within a few percent of it.
   shares.forEach((share, at) => expect(share).toBeCloseTo(expected[at], 1.5))
@@ -106,13 +107,15 @@ test('of a class is its mean less the mean of all', () => {
   expect(findDirections(matrix(data, 2), threadKernel(), { labels: new Int32Array(4), numClasses: 1 }).classes).toBe(undefined)
 })
 
+const MIRRORED = testConfig({ dataset: { kind: 'digits', horizontalFlip: true } }).dataset
+
 test('of a data set that is mirrored at random are those of what training sees', () => {
-  const [plain, mirrored] = [datasetDirections(loadDigits(), false), datasetDirections(loadDigits(), true)]
+  const [plain, mirrored] = [datasetDirections(loadDigits()), datasetDirections(loadDigits(), MIRRORED)]
   const asymmetry = (values: Float32Array): number => {
     const lines = rowsOf(values, 8)
     return lines.reduce((sum, line) => sum + line.reduce((all, value, x) => all + Math.abs(value - line[7 - x]), 0), 0) / lines.length
   }
   // Class means become nearly symmetric.
   expect(asymmetry(mirrored.classes as Float32Array)).toBeLessThan(0.5 * asymmetry(plain.classes as Float32Array))
-  expect(datasetDirections(loadDigits(), true)).toEqual(mirrored)
+  expect(datasetDirections(loadDigits(), MIRRORED)).toEqual(mirrored)
 })

@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest'
 import type { Dataset } from '../../../ts/dataset/dataset.ts'
 import { loadEmoji } from '../../../ts/dataset/emoji.ts'
-import { loadDataset } from '../../../ts/dataset/table.ts'
+import { openDataset } from '../../../ts/dataset/table.ts'
+import { testConfig } from '../../fixture/config.ts'
 
 function imageOf(dataset: Dataset, index: number): Uint8Array {
   const out = new Uint8Array(dataset.imageShape.reduce((product, size) => product * size, 1))
@@ -27,10 +28,10 @@ test('the first is a face: more yellow than anything else', () => {
   expect(isYellow.filter(Boolean).length).toBeGreaterThan(400)
 })
 
-test('a lower resolution is the mean of the area that each pixel covers', () => {
+test('a lower resolution is the mean of the area that each pixel covers', async () => {
   const full = loadEmoji()
   for (const resolution of [16, 8, 1, 24, 5]) {
-    const small = loadDataset({ kind: 'emoji', resolution, horizontalFlip: false, imageScale: 1 })
+    const small = await openDataset(testConfig({ dataset: { kind: 'emoji', resolution } }).dataset)
     expect(small.imageShape).toEqual([3, resolution, resolution])
     const [large, shrunk] = [imageOf(full, 77), imageOf(small, 77)]
     for (let plane = 0; plane < 3; plane++) {

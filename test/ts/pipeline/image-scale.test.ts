@@ -4,6 +4,7 @@ import type { AssignmentStrategy, Matrix } from '../../../ts/assignment/assignme
 import { independent } from '../../../ts/assignment/independent.ts'
 import { createStrategy } from '../../../ts/assignment/table.ts'
 import type { Dataset } from '../../../ts/dataset/dataset.ts'
+import { datasetOf } from '../../../ts/dataset/stored.ts'
 import { loadDigits } from '../../../ts/dataset/digits.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { createPoolSource, type Batch } from '../../../ts/pipeline/source.ts'
@@ -94,17 +95,15 @@ test('costs of distances have another optimum at another scale, and a strategy c
 })
 
 /** Images of very different contrast: where norms are alike, as those of digits are, both costs agree nearly always. */
-const faintAndStrong: Dataset = {
-  name: 'faint and strong',
-  numImages: 100,
-  imageShape: [1, 4, 4],
-  numClasses: 0,
-  sha256: 'unused',
-  read(index, out, offset) {
+const faintAndStrong: Dataset = datasetOf(
+  'faint and strong',
+  [100, 1, 4, 4],
+  Uint8Array.from({ length: 1600 }, (_, at) => {
+    const [index, d] = [Math.floor(at / 16), at % 16]
     const amplitude = index % 2 ? 120 : 15
-    for (let d = 0; d < 16; d++) out[offset + d] = Math.round(127.5 + amplitude * Math.sin(index * 7.1 + d * (1 + (index % 5))))
-  },
-}
+    return Math.round(127.5 + amplitude * Math.sin(index * 7.1 + d * (1 + (index % 5))))
+  }),
+)
 
 type Cost = (images: Matrix, noise: Matrix, i: number, j: number) => number
 

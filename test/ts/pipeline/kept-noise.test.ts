@@ -8,6 +8,7 @@ import { linear } from '../../../ts/assignment/linear.ts'
 import { persistent } from '../../../ts/assignment/persistent.ts'
 import { quantized } from '../../../ts/assignment/quantized.ts'
 import type { Dataset } from '../../../ts/dataset/dataset.ts'
+import { datasetOf } from '../../../ts/dataset/stored.ts'
 import { createSimdKernel } from '../../../ts/kernel/simd/simd.ts'
 import { keepNoise } from '../../../ts/pipeline/kept-noise.ts'
 import { createPoolSource, type Batch } from '../../../ts/pipeline/source.ts'
@@ -230,19 +231,11 @@ function mixture(numImages: number, dims: number, seed: number): Dataset {
   const centres = draw(10, 101)
   const spread = draw(numImages, 102)
   const side = Math.sqrt(dims)
-  return {
-    name: 'mixture',
-    sha256: `mixture-${seed}`,
-    numImages,
-    imageShape: [1, side, side],
-    numClasses: 0,
-    read(index, into, offset) {
-      for (let d = 0; d < dims; d++) {
-        const value = 127.5 + 45 * (centres[(index % 10) * dims + d] + 0.7 * spread[index * dims + d])
-        into[offset + d] = Math.max(0, Math.min(255, Math.round(value)))
-      }
-    },
-  }
+  const pixels = Uint8Array.from({ length: numImages * dims }, (_, at) => {
+    const value = 127.5 + 45 * (centres[(Math.floor(at / dims) % 10) * dims + (at % dims)] + 0.7 * spread[at])
+    return Math.max(0, Math.min(255, Math.round(value)))
+  })
+  return datasetOf('mixture', [numImages, 1, side, side], pixels)
 }
 
 const common = (a: Set<string>, b: Set<string>): number => [...a].filter((value) => b.has(value)).length

@@ -59,7 +59,7 @@ async function live(
       runFolder: folder,
       configHash: 'hash',
       config,
-      dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10 },
+      dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10, dtype: 'uint8', scalingFactor: null },
     },
     workerLog,
     batch: async (step): Promise<WireBatch> => {
