@@ -1,15 +1,16 @@
 /** What `immiscible data` does: the data sets that there are, what is in them, whether they are as they were decoded, and their removal. */
 import { statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { DATASET_KINDS, resolveConfig, type DatasetKind, type DatasetRecord, type TrainConfigInput } from '../protocol/index.ts'
+import { DATASET_KINDS, type DatasetKind, type DatasetRecord, type TrainConfigInput } from '../protocol/index.ts'
 import { cleanCache, datasetsFolder, listCached, openCached, verifyCopy, type CachedCopy } from './dataset/cache/index.ts'
 import type { CopyCheck, Removal as DatasetRemoval } from './dataset/cache/index.ts'
+import { isOwnDataset, type OwnDataset } from './dataset/custom.ts'
 import { drawSheet } from './dataset/image/sheet.ts'
 import { countClasses, measureDataset, type ClassCount, type DatasetStatistics } from './dataset/statistics.ts'
-import { openDescribed, type BuildOptions, type DescribedDataset } from './dataset/table.ts'
+import { openDescribed, openOwn, type BuildOptions, type DescribedDataset } from './dataset/table.ts'
 import { isInCatalog, verifyDownloads } from './download/verify.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
-import { withAbsolutePaths } from './prepare.ts'
+import { resolveDataset } from './prepare.ts'
 
 export type { DatasetRemoval }
 
@@ -119,8 +120,8 @@ export interface DatasetDetails {
   readonly folder: string | null
 }
 
-/** The section of a config, or its kind alone; or a decoded copy, by what verifyDatasets() takes. */
-export type InspectInput = TrainConfigInput['dataset'] | { readonly copy: string }
+/** The section of a config, its kind alone, or a data set of your own; or a decoded copy, by what verifyDatasets() takes. */
+export type InspectInput = TrainConfigInput['dataset'] | OwnDataset | { readonly copy: string }
 
 export interface InspectOptions extends BuildOptions {
   /** As `pipeline.datasetBytes`: larger data sets are read from their file. Default: 2 GiB. */
@@ -153,9 +154,8 @@ const MEMORY_BYTES = 2 ** 31
 
 async function open(input: InspectInput, { memoryBytes = MEMORY_BYTES, ...options }: InspectOptions): Promise<DescribedDataset> {
   if (typeof input === 'object' && 'copy' in input) return openCopy(input.copy, memoryBytes)
-  const resolved = resolveConfig({ dataset: input, outputDir: 'unused' })
-  if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  return openDescribed(withAbsolutePaths(resolved.config.dataset), { ...options, memoryBytes })
+  if (isOwnDataset(input)) return openOwn(input, { ...options, memoryBytes })
+  return openDescribed(resolveDataset(input), { ...options, memoryBytes })
 }
 
 function openCopy(name: string, memoryBytes: number): DescribedDataset {

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TrainConfig } from '../protocol/index.ts'
+import { isOwnDataset, type OwnDataset } from './dataset/custom.ts'
 import type { Dataset } from './dataset/dataset.ts'
-import { openDataset, type BuildOptions } from './dataset/table.ts'
+import { openDataset, openOwn, type BuildOptions } from './dataset/table.ts'
 import { ImmiscibleError } from './errors.ts'
 
 export interface DatasetFiles extends Pick<Dataset, 'name' | 'numImages' | 'imageShape' | 'numClasses' | 'sha256'> {
@@ -17,12 +18,14 @@ export interface DatasetFiles extends Pick<Dataset, 'name' | 'numImages' | 'imag
 
 /** Throws a DATASET error for latents, which nobody who reads pixels can take. */
 export async function withDatasetFiles<T>(
-  config: TrainConfig['dataset'],
+  given: TrainConfig['dataset'] | OwnDataset,
   work: (files: DatasetFiles) => Promise<T>,
   options: BuildOptions = {},
 ): Promise<T> {
   // One that was decoded is a file already.
-  const { labels: classes, stored, read: _read, ...dataset } = await openDataset(config, { ...options, memoryBytes: 0 })
+  const opening = { ...options, memoryBytes: 0 }
+  const opened = isOwnDataset(given) ? (await openOwn(given, opening)).dataset : await openDataset(given, opening)
+  const { labels: classes, stored, read: _read, ...dataset } = opened
   if (dataset.dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${dataset.name}: expected pixels, got latents`)
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
   try {

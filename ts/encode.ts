@@ -1,16 +1,17 @@
 /** encodeDataset(): the latents of a data set, once, by an autoencoder of diffusers, as a file that is trained on in its place. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { resolveConfig, type TrainConfigInput } from '../protocol/index.ts'
+import type { TrainConfigInput } from '../protocol/index.ts'
+import { isOwnDataset, type OwnDataset } from './dataset/custom.ts'
 import { withDatasetFiles } from './dataset-files.ts'
 import type { BuildOptions } from './dataset/table.ts'
 import { ConfigError } from './errors.ts'
-import { withAbsolutePaths } from './prepare.ts'
+import { resolveDataset } from './prepare.ts'
 import { runTool } from './worker/tool.ts'
 
 export interface EncodeOptions extends Omit<BuildOptions, 'onWait'> {
-  /** The section of a config, or its kind alone: pixels. */
-  readonly dataset: TrainConfigInput['dataset']
+  /** The section of a config, its kind alone, or a data set of your own: pixels. */
+  readonly dataset: TrainConfigInput['dataset'] | OwnDataset
   /** A folder with an AutoencoderKL as diffusers saves it, in safetensors; nothing is downloaded. */
   readonly vae: string
   /** The safetensors file that is written. */
@@ -58,8 +59,7 @@ export async function encodeDataset(options: EncodeOptions): Promise<EncodedData
     onProgress,
     onEncoded,
   } = options
-  const resolved = resolveConfig({ dataset: options.dataset, outputDir: 'unused' })
-  if ('problems' in resolved) throw new ConfigError(resolved.problems)
+  const dataset = isOwnDataset(options.dataset) ? options.dataset : resolveDataset(options.dataset)
   const file = resolve(output)
   refuse(Number.isInteger(batchSize) && batchSize > 0, 'batchSize', `expected an integer of at least 1, got ${batchSize}`)
   refuse(file.endsWith('.safetensors'), 'output', `expected a name that ends in .safetensors, got ${output}`)
@@ -78,7 +78,7 @@ export async function encodeDataset(options: EncodeOptions): Promise<EncodedData
     })) as Omit<EncodedDataset, 'file'>
     return { file, ...answer }
   }
-  return withDatasetFiles(withAbsolutePaths(resolved.config.dataset), work, { signal, onProgress })
+  return withDatasetFiles(dataset, work, { signal, onProgress })
 }
 
 type DatasetToEncode = Parameters<Parameters<typeof withDatasetFiles>[1]>[0]

@@ -18,7 +18,7 @@ export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
 }
 
 /** A run goes on from any folder. */
-export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
+function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
   const dataset = { ...section }
   if ('path' in dataset && dataset.path !== null) dataset.path = resolve(dataset.path)
   if (dataset.kind === 'arrays') {
@@ -26,6 +26,13 @@ export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig[
     if (dataset.labels?.endsWith('.npy')) dataset.labels = resolve(dataset.labels)
   }
   return dataset
+}
+
+/** A section alone, checked and complete. Throws a ConfigError. */
+export function resolveDataset(dataset: TrainConfigInput['dataset']): TrainConfig['dataset'] {
+  const resolved = resolveConfig({ dataset, outputDir: 'unused' })
+  if ('problems' in resolved) throw new ConfigError(resolved.problems)
+  return withAbsolutePaths(resolved.config.dataset)
 }
 
 /** The checked config, its data, and the caller's strategy object where there is one. */
@@ -51,7 +58,7 @@ export async function prepare(
     ])
   }
   const opening = { ...options, memoryBytes: pinned.pipeline.datasetBytes }
-  const dataset = ownDataset ? await openOwn(ownDataset, opening) : await openDataset(pinned.dataset, opening)
+  const dataset = ownDataset ? (await openOwn(ownDataset, opening)).dataset : await openDataset(pinned.dataset, opening)
   const config = pinned.dataset.kind === 'custom' ? { ...pinned, dataset: { ...pinned.dataset, sha256: dataset.sha256 } } : pinned
   const { numImages: numHeldOut } = config.validation
   if (numHeldOut >= dataset.numImages) {

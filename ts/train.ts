@@ -12,7 +12,7 @@ import {
 import type { AssignmentStrategy } from './assignment/assignment.ts'
 import type { OwnDataset } from './dataset/custom.ts'
 import { describeDataset, type Dataset } from './dataset/dataset.ts'
-import { openDataset, openOwn, type BuildOptions, type DatasetProgress } from './dataset/table.ts'
+import { openCopy, openDataset, openOwn, type BuildOptions, type DatasetProgress, type OpenOptions } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
 import { openPipeline } from './pipeline/pipeline.ts'
@@ -104,10 +104,29 @@ export function resumeImmiscible(
     if ('problems' in resolved) throw new ConfigError(resolved.problems)
     const config = pinFiles(resolved.config)
     const opening = { ...building, memoryBytes: config.pipeline.datasetBytes }
-    const dataset = ownDataset ? await openOwn(ownDataset, opening) : await openDataset(config.dataset, opening)
+    const dataset = ownDataset
+      ? (await openOwn(ownDataset, opening)).dataset
+      : await reopen(config.dataset, manifest.datasetSha256, opening, options.onSetup)
     checkResumable(path, manifest, config, dataset, own)
     return { config, dataset, strategy: await prepareStrategy(config, dataset, own), open: () => openRunFolder(config, manifest) }
   })
+}
+
+/** The data set of a run that goes on: where its files are gone, its decoded copy. */
+async function reopen(
+  section: TrainConfig['dataset'],
+  sha256: string,
+  options: OpenOptions,
+  onSetup: TrainOptions['onSetup'],
+): Promise<Dataset> {
+  try {
+    return await openDataset(section, options)
+  } catch (error) {
+    const copy = options.signal?.aborted ? undefined : openCopy(sha256, options)
+    if (!copy) throw error
+    onSetup?.(`${(error as Error).message}; going on with the decoded copy in ${copy.folder}`)
+    return copy.dataset
+  }
 }
 
 /** What decoding a data set is told of the options. */

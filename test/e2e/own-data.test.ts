@@ -1,5 +1,5 @@
 /** Runs on a data set of the caller's: exact over SIGKILL and resume, from memory and from its file; stopped while it is decoded. */
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -86,3 +86,26 @@ test('a run that is stopped while its data set is decoded ends at once and leave
   expect(readdirSync(join(home, 'datasets'))).toEqual([])
   expect(() => readdirSync(outputDir)).toThrow('ENOENT')
 })
+
+test(
+  'a run goes on from its decoded copy where the files have moved, and says so; without the copy it does not',
+  { timeout: 120 * SECONDS },
+  async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'data.npy')
+    // npy 1.0: 24 gray images of 8x8.
+    const header = "{'descr': '|u1', 'fortran_order': False, 'shape': (24, 8, 8), }".padEnd(117) + '\n'
+    const length = Buffer.from([header.length % 256, header.length >> 8])
+    const pixels = Uint8Array.from({ length: 24 * 64 }, (_, at) => (at * 7) % 256)
+    writeFileSync(path, Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), length, Buffer.from(header), pixels]))
+    const outputDir = join(folder, 'run')
+    await trainImmiscible({ ...COMMON, dataset: { kind: 'arrays', path }, maxTrainSteps: 2, outputDir })
+    renameSync(path, join(folder, 'moved.npy'))
+    const said: string[] = []
+    const resumed = await resumeImmiscible(outputDir, { maxTrainSteps: 3, onSetup: (line) => said.push(line) })
+    expect(resumed).toMatchObject({ step: 3, outcome: 'finished' })
+    expect(said.filter((line) => line.includes('going on with the decoded copy in'))).toHaveLength(1)
+    rmSync(join(home, 'datasets'), { recursive: true })
+    await expect(resumeImmiscible(outputDir, { maxTrainSteps: 4 })).rejects.toThrow(`${path}: expected a file or folder, got nothing there`)
+  },
+)

@@ -1,7 +1,7 @@
 /** Data sets by name: add a file and a row. */
 import type { DatasetConfig, DatasetRecord } from '../../protocol/index.ts'
 import { openArrays } from './arrays.ts'
-import { cacheContent, cacheSource, openCached, type BuildOptions } from './cache/index.ts'
+import { cacheContent, cacheSource, listCached, openCached, type BuildOptions } from './cache/index.ts'
 import { openCeleba } from './celeba.ts'
 import { openCifar } from './cifar.ts'
 import { findOwn, ownSource, type OwnDataset } from './custom.ts'
@@ -72,10 +72,18 @@ export async function openDescribed(config: DatasetConfig, options: OpenOptions 
   return { dataset: openCached(folder, record, options.memoryBytes ?? Infinity), about: record, folder }
 }
 
-/** A data set of the caller's, in the cache from now on. */
-export async function openOwn(own: OwnDataset, options: OpenOptions = {}): Promise<Dataset> {
+/** A data set of the caller's, in the cache from now on. Throws a ConfigError for an object that is none. */
+export async function openOwn(own: OwnDataset, options: OpenOptions = {}): Promise<DescribedDataset & { readonly folder: string }> {
   const { folder, record } = await cacheContent(ownSource(own), options)
-  return openCached(folder, record, options.memoryBytes ?? Infinity)
+  return { dataset: openCached(folder, record, options.memoryBytes ?? Infinity), about: record, folder }
+}
+
+/** The decoded copy of a data set whose files may be gone; undefined where there is none. */
+export function openCopy(sha256: string, options: OpenOptions = {}): (DescribedDataset & { readonly folder: string }) | undefined {
+  const copy = listCached().find(({ record }) => record?.sha256 === sha256)
+  if (!copy?.record) return undefined
+  const { folder, record } = copy
+  return { dataset: openCached(folder, record, options.memoryBytes ?? Infinity), about: record, folder }
 }
 
 function isEmbedded(config: DatasetConfig): config is Of<Embedded> {

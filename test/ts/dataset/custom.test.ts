@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { datasetsFolder } from '../../../ts/dataset/cache/index.ts'
 import type { OwnDataset, OwnImage } from '../../../ts/dataset/custom.ts'
 import { openDataset } from '../../../ts/dataset/table.ts'
+import { inspectDataset } from '../../../ts/data.ts'
 import { prepare } from '../../../ts/prepare.ts'
 import { useTemporaryHome } from '../../fixture/home.ts'
 
@@ -58,32 +59,108 @@ test('without labels, and as a plain list', async () => {
   expect(dataset.labels).toBe(undefined)
 })
 
-const wrong: readonly [string, OwnDataset, string][] = [
+const shaped = { name: 'x', imageShape: IMAGE_SHAPE } as const
+const image = { pixels: new Uint8Array(16) }
+const wrong: readonly [string, unknown, string][] = [
   [
     'a short image',
-    { name: 'x', imageShape: IMAGE_SHAPE, images: [{ pixels: new Uint8Array(3) }] },
-    'x: image 0: expected a Uint8Array of 16 (1 x 4 x 4), got 3 bytes',
+    { ...shaped, images: [{ pixels: new Uint8Array(3) }] },
+    'x: image 0: expected pixels, a Uint8Array of 16 (1 x 4 x 4), got 3 bytes',
   ],
   [
     'floats',
-    { name: 'x', imageShape: IMAGE_SHAPE, images: [{ pixels: new Float32Array(16) as unknown as Uint8Array }] },
-    'x: image 0: expected a Uint8Array of 16 (1 x 4 x 4), got Float32Array',
+    { ...shaped, images: [image, { pixels: new Float32Array(16) }] },
+    'x: image 1: expected pixels, a Uint8Array of 16 (1 x 4 x 4), got Float32Array',
   ],
-  ['no images', { name: 'x', imageShape: IMAGE_SHAPE, images: [] }, "the data set 'x' of the caller: expected images, got none"],
+  ['no image', { ...shaped, images: [null] }, 'x: image 0: expected pixels, a Uint8Array of 16 (1 x 4 x 4), got nothing'],
+  ['no images', { ...shaped, images: [] }, "the data set 'x' of the caller: expected images, got none"],
+  ['a label without classes', { ...shaped, images: [{ ...image, label: 3 }] }, 'x: image 0: expected no label without numClasses, got 3'],
   [
-    'a label without classes',
-    { name: 'x', imageShape: IMAGE_SHAPE, images: [{ pixels: new Uint8Array(16), label: 0 }] },
-    'expected labels 0 to -1, got 0',
+    'classes without labels',
+    { ...shaped, numClasses: 2, images: [image] },
+    'x: expected a label for every image, since numClasses is 2, got none',
   ],
   [
     'a shape that is none',
-    { name: 'x', imageShape: [1, 0, 4], images: [] },
-    'x: imageShape: expected three integers of at least 1 (channels, height, width), got 1,0,4',
+    { ...shaped, imageShape: [1, 0, 4], images: [] },
+    'dataset.imageShape: expected three integers of at least 1 (channels, height, width), got [ 1, 0, 4 ]',
   ],
-  ['a name that is none', { name: '', imageShape: IMAGE_SHAPE, images: [] }, 'dataset.name'],
+  [
+    'no shape',
+    { name: 'x', images: [] },
+    'dataset.imageShape: expected three integers of at least 1 (channels, height, width), got nothing',
+  ],
+  ['a name that is none', { ...shaped, name: '', images: [] }, 'dataset.name'],
+  [
+    'a generator that was not called',
+    { ...shaped, images: drawn },
+    'dataset.images: expected an iterable or async iterable, got a function: call it',
+  ],
+  [
+    'a misspelt option',
+    { ...shaped, images: [image], horizontalFlp: true },
+    "dataset.horizontalFlp: unknown key; did you mean 'horizontalFlip'?",
+  ],
+  ['half an image', { ...readable, numImages: 2.5 }, 'dataset.numImages: expected an integer of at least 1, got 2.5'],
+  ['too many labels', { ...readable, labels: new Int32Array(21) }, 'dataset.labels: expected 20 labels, since numClasses is 3, got 21'],
+  ['labels without classes', { ...readable, numClasses: 0 }, 'dataset.labels: expected labels only with numClasses, got 20'],
+  ['negative classes', { ...readable, numClasses: -1 }, 'dataset.numClasses: expected an integer of at least 0, got -1'],
+  [
+    'a read that waits',
+    { ...readable, read: async () => undefined },
+    'x: read: expected a function that is done when it returns, got a promise'.replace('x', 'mine'),
+  ],
+  [
+    'a read that fails later',
+    { ...readable, read: async () => Promise.reject(new Error('late')) },
+    'mine: read: expected a function that is done when it returns',
+  ],
+  [
+    'a read that fails',
+    {
+      ...readable,
+      read(index: number) {
+        if (index === 7) throw new Error('the disk is gone')
+      },
+    },
+    'mine: image 7: the disk is gone',
+  ],
+  ['an iterator that throws text', { ...shaped, images: failing() }, 'x: image 2: no more'],
 ]
 test.each(wrong)('%s is refused in one line', async (_what, dataset, message) => {
-  await expect(prepare({ ...COMMON, dataset })).rejects.toThrow(message)
+  await expect(prepare({ ...COMMON, dataset: dataset as OwnDataset })).rejects.toThrow(message)
+})
+
+async function* drawn(): AsyncGenerator<OwnImage> {
+  yield image
+}
+
+async function* failing(): AsyncGenerator<OwnImage> {
+  yield image
+  yield image
+  // eslint-disable-next-line no-throw-literal -- what a caller may do
+  throw 'no more'
+}
+
+test('an object of a class may have more than is read of it', async () => {
+  class Mine {
+    readonly name = 'of a class'
+    readonly imageShape = IMAGE_SHAPE
+    readonly numImages = 9
+    readonly more = 'than is read'
+    readonly offset = 5
+    read(index: number, out: Uint8Array, at: number): void {
+      out.fill(index + this.offset, at, at + 16)
+    }
+  }
+  const { dataset } = await prepare({ ...COMMON, dataset: new Mine() })
+  const out = new Uint8Array(16)
+  dataset.read(3, out, 0)
+  expect(out[0]).toBe(8)
+})
+
+test('it is inspected as any other', async () => {
+  expect(await inspectDataset(readable)).toMatchObject({ name: 'mine', numImages: 20, imageShape: IMAGE_SHAPE })
 })
 
 test('fewer images than a batch is an error of the field', async () => {
