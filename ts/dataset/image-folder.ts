@@ -60,7 +60,8 @@ export function openImageFolder({ path, resolution, color, resizeFilter }: Image
 }
 
 function openFolder(path: string): Opened & { readonly identity: { readonly numImages: number; readonly sha256: string } } {
-  const listing = listImages<WalkedFile>(path, walkFolder(path))
+  const { files, folders } = walkFolder(path)
+  const listing = listImages<WalkedFile>(path, files, { folders })
   const lines = listing.images.map(({ file: { name, bytes, modifiedAt } }) => `${name}\0${bytes}\0${modifiedAt}\n`)
   return {
     identity: { numImages: lines.length, sha256: createHash('sha256').update(lines.join('')).digest('hex') },
@@ -93,7 +94,7 @@ async function isZip(path: string): Promise<boolean> {
 
 async function openZipped(path: string): Promise<Opened> {
   await using zip = await openZip(path)
-  const listing = listImages(path, zip.members, true)
+  const listing = listImages(path, zip.members, { isWrapped: true })
   return {
     listing,
     // Open until the last image is decoded, not only until the last is asked for.
@@ -111,7 +112,7 @@ async function openZipped(path: string): Promise<Opened> {
 
 /** Gone through twice: for the classes, then for the images. */
 async function openTarred(path: string, signal: AbortSignal | undefined): Promise<Opened> {
-  const listing = listImages(path, await listTar(path, { signal }), true)
+  const listing = listImages(path, await listTar(path, { signal }), { isWrapped: true })
   const labels = new Map(listing.images.map(({ file, label }) => [file.name, label]))
   return { listing, decode: (decoder, stop) => decodeInOrder(readImages(path, labels, stop), decoder, stop) }
 }
