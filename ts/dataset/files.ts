@@ -43,6 +43,11 @@ export function refuseFile(path: string, expected: string, got: string, cause?: 
   throw new ImmiscibleError('DATASET', escapeControls(`${path}: expected ${expected}, got ${got}`), { cause })
 }
 
+/** How many there are, for `refuseFile`: fewer than expected are a sign that the file was cut off. */
+export function describeBytes(bytes: number, expected: number): string {
+  return bytes < expected ? `${bytes}: truncated?` : String(bytes)
+}
+
 /** On one line, whatever is in the name of a file: a terminal would obey. */
 export function escapeControls(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)

@@ -86,10 +86,11 @@ async function readWhole(path: string): Promise<Uint8Array> {
   }
 }
 
+/** What is called one too, so that the error says what it is not. */
 async function isZip(path: string): Promise<boolean> {
   await using file = await open(path)
   const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0)
-  return ['PK\x03\x04', 'PK\x05\x06'].includes(buffer.toString('latin1'))
+  return ['PK\x03\x04', 'PK\x05\x06'].includes(buffer.toString('latin1')) || /\.zip$/i.test(path)
 }
 
 async function openZipped(path: string): Promise<Opened> {

@@ -61,6 +61,7 @@ with zipfile.ZipFile(folder / 'broken.zip', 'w') as archive:
     archive.write(folder / 'classes' / order[0], 'good.png')
     archive.writestr('bad.png', (folder / 'classes' / order[0]).read_bytes()[:40])
 with zipfile.ZipFile(folder / 'empty.zip', 'w'): pass
+tar('packed.tar.bz2', 'w:bz2', '', packed); tar('packed.tar.xz', 'w:xz', '', packed); (folder / 'text.ZIP').write_bytes(b'no zip' * 100)
 answer = {'order': order, 'classes': sorted(names)}
 `)) as typeof files
 })
@@ -235,6 +236,9 @@ describe('an archive', () => {
     await expectRefused(() => decode(at('empty.zip')), at('empty.zip'), /expected PNG, JPEG or WebP images, got none/)
     await expectRefused(() => decode(at('broken.zip')), `${at('broken.zip')}: bad.png`, /the PNG is truncated/)
     await expectRefused(() => decode(at('flat', '0.png')), at('flat', '0.png'), /expected a tar archive/)
+    await expectRefused(() => decode(at('text.ZIP')), at('text.ZIP'), /expected a zip archive/)
+    await expectRefused(() => decode(at('packed.tar.bz2')), at('packed.tar.bz2'), /plain or gzip: bzip2 is not read$/)
+    await expectRefused(() => decode(at('packed.tar.xz')), at('packed.tar.xz'), /plain or gzip: xz is not read$/)
   })
 })
 
