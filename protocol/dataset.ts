@@ -130,7 +130,12 @@ export const parquetDataset = z
       .nullable()
       .default(null)
       .describe('data set on the Hub, from its cache (HF_HOME): `immiscible data fetch OWNER/NAME` downloads it'),
-    revision: z.string().min(1).default('main').describe('of repo: branch, tag or commit'),
+    revision: z
+      .string()
+      // No part of dots alone: it is a path in the Hub's cache.
+      .regex(/^(?!\.{1,2}(\/|$))[\w.-]+(\/(?!\.{1,2}(\/|$))[\w.-]+)*$/, 'expected a branch, tag or commit')
+      .default('main')
+      .describe('of repo: branch, tag or commit'),
     split: z.string().min(1).default('train').describe('files whose name begins with it; a single file is taken whole'),
     imageColumn: z.string().min(1).nullable().default(null).describe('null: the only one with images'),
     labelColumn: z.string().min(1).nullable().default(null).describe('of integers; null: label or labels, or none'),

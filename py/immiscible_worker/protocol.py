@@ -82,7 +82,7 @@ class ImageFolderDataset(Struct, frozen=True, forbid_unknown_fields=True, rename
 class ParquetDataset(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="parquet"):
     path: Annotated[str, Meta(min_length=1)] | None
     repo: str | None
-    revision: Annotated[str, Meta(min_length=1)]
+    revision: str
     split: Annotated[str, Meta(min_length=1)]
     image_column: Annotated[str, Meta(min_length=1)] | None
     label_column: Annotated[str, Meta(min_length=1)] | None

@@ -38,7 +38,17 @@ export function fetchedPath(path: string, what: string): string {
   )
 }
 
-/** Throws the DATASET error for a file that is not what it should be. */
+/** Throws the DATASET error for a file that is not what it should be, on one line whatever it is called. */
 export function refuseFile(path: string, expected: string, got: string, cause?: unknown): never {
-  throw new ImmiscibleError('DATASET', `${path}: expected ${expected}, got ${got}`, { cause })
+  throw new ImmiscibleError('DATASET', escapeControls(`${path}: expected ${expected}, got ${got}`), { cause })
+}
+
+/** How many there are, for `refuseFile`: fewer than expected are a sign that the file was cut off. */
+export function describeBytes(bytes: number, expected: number): string {
+  return bytes < expected ? `${bytes}: truncated?` : String(bytes)
+}
+
+/** On one line, whatever is in the name of a file: a terminal would obey. */
+export function escapeControls(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }

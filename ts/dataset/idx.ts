@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import type { DatasetConfig } from '../../protocol/index.ts'
 import { downloadsFolder } from '../cache-folder.ts'
-import { fetchedPath, fileIdentity, refuseFile } from './files.ts'
+import { describeBytes, fetchedPath, fileIdentity, refuseFile } from './files.ts'
 import type { Chunk, DatasetSource } from './source.ts'
 
 type IdxConfig = Extract<DatasetConfig, { kind: 'idx' }>
@@ -83,7 +83,7 @@ async function readIdx(path: string, numDims: number): Promise<{ dims: number[];
   const dims = Array.from({ length: numDims }, (_, at) => bytes.readUInt32BE(4 + 4 * at))
   const length = dims.reduce((product, size) => product * size, 1)
   const data = bytes.subarray(headerBytes)
-  if (data.length !== length) refuseFile(path, `${length} bytes for ${dims.join(' x ')}`, `${data.length}: truncated?`)
+  if (data.length !== length) refuseFile(path, `${length} bytes for ${dims.join(' x ')}`, describeBytes(data.length, length))
   return { dims, data }
 }
 

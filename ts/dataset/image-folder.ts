@@ -60,7 +60,8 @@ export function openImageFolder({ path, resolution, color, resizeFilter }: Image
 }
 
 function openFolder(path: string): Opened & { readonly identity: { readonly numImages: number; readonly sha256: string } } {
-  const listing = listImages<WalkedFile>(path, walkFolder(path))
+  const { files, folders } = walkFolder(path)
+  const listing = listImages<WalkedFile>(path, files, { folders })
   const lines = listing.images.map(({ file: { name, bytes, modifiedAt } }) => `${name}\0${bytes}\0${modifiedAt}\n`)
   return {
     identity: { numImages: lines.length, sha256: createHash('sha256').update(lines.join('')).digest('hex') },
@@ -85,15 +86,16 @@ async function readWhole(path: string): Promise<Uint8Array> {
   }
 }
 
+/** What is called one too, so that the error says what it is not. */
 async function isZip(path: string): Promise<boolean> {
   await using file = await open(path)
   const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0)
-  return ['PK\x03\x04', 'PK\x05\x06'].includes(buffer.toString('latin1'))
+  return ['PK\x03\x04', 'PK\x05\x06'].includes(buffer.toString('latin1')) || /\.zip$/i.test(path)
 }
 
 async function openZipped(path: string): Promise<Opened> {
   await using zip = await openZip(path)
-  const listing = listImages(path, zip.members, true)
+  const listing = listImages(path, zip.members, { isWrapped: true })
   return {
     listing,
     // Open until the last image is decoded, not only until the last is asked for.
@@ -111,7 +113,7 @@ async function openZipped(path: string): Promise<Opened> {
 
 /** Gone through twice: for the classes, then for the images. */
 async function openTarred(path: string, signal: AbortSignal | undefined): Promise<Opened> {
-  const listing = listImages(path, await listTar(path, { signal }), true)
+  const listing = listImages(path, await listTar(path, { signal }), { isWrapped: true })
   const labels = new Map(listing.images.map(({ file, label }) => [file.name, label]))
   return { listing, decode: (decoder, stop) => decodeInOrder(readImages(path, labels, stop), decoder, stop) }
 }

@@ -2,7 +2,7 @@
 import { openZip } from './archive/zip.ts'
 import { arrayAt, arrayOfBytes, bytesOf, readAt, type ArrayFile, type FileArray } from './array-file.ts'
 import { parseDtype, type Dtype } from './dtype.ts'
-import { fileIdentity, refuseFile } from './files.ts'
+import { describeBytes, fileIdentity, refuseFile } from './files.ts'
 
 /** A member of an npz is read whole, up to this; an npy file has no limit. */
 const MAX_NPZ_BYTES = 2 ** 31 - 2 ** 20
@@ -59,7 +59,7 @@ function parseHeader(path: string, head: Uint8Array, fileBytes: number): Header 
   if (fortran && shape.length > 1) refuseFile(path, 'C order (numpy.ascontiguousarray)', 'Fortran order')
   const header = { path, dtype, shape, dataStart }
   const expected = dataStart + bytesOf(header)
-  if (fileBytes !== expected) refuseFile(path, `${expected} bytes for the shape [${shape.join(', ')}]`, `${fileBytes}: truncated?`)
+  if (fileBytes !== expected) refuseFile(path, `${expected} bytes for the shape [${shape.join(', ')}]`, describeBytes(fileBytes, expected))
   return header
 }
 

@@ -1,6 +1,6 @@
 /** Parquet files with encoded images, as on the Hugging Face Hub: one row group in memory at a time. */
 import { basename } from 'node:path'
-import { fileIdentity, refuseFile } from './files.ts'
+import { escapeControls, fileIdentity, refuseFile } from './files.ts'
 import { decodeInOrder, peekShape, type EncodedImage } from './image/many.ts'
 import { createThreadedDecoder } from './image/threads.ts'
 import { openParquetFile, type ParquetColumn, type ParquetFile } from './parquet-file.ts'
@@ -111,7 +111,8 @@ function classNamesOf(file: ParquetFile, label: string): string[] | undefined {
   const feature = (features as Record<string, { _type?: unknown; names?: unknown } | undefined> | null | undefined)?.[label]
   if (feature?._type !== 'ClassLabel') return undefined
   const { names } = feature
-  const areNames = Array.isArray(names) && names.length <= MAX_CLASSES && names.every((name) => typeof name === 'string')
+  const areNames =
+    Array.isArray(names) && names.length <= MAX_CLASSES && names.every((name) => typeof name === 'string' && !/\p{Cc}/u.test(name))
   return areNames ? names : refuseFile(file.path, `names of the classes of '${label}'`, 'something else')
 }
 
@@ -132,7 +133,7 @@ function encodedOf(file: ParquetFile, row: number, value: unknown): EncodedImage
   const where = `${file.path}: row ${row}`
   if (value instanceof Uint8Array) return { name: where, bytes: value }
   const { bytes, path } = (value ?? {}) as { bytes?: unknown; path?: unknown }
-  const name = typeof path === 'string' ? `${where} (${path})` : where
+  const name = typeof path === 'string' ? `${where} (${escapeControls(path)})` : where
   return bytes instanceof Uint8Array ? { name, bytes } : refuseFile(name, 'an encoded image', 'none')
 }
 

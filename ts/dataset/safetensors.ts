@@ -1,7 +1,7 @@
 /** safetensors: a JSON header with the place of each tensor, then their bytes. */
 import { arrayAt, bytesOf, readAt, type ArrayFile, type FileArray } from './array-file.ts'
 import { parseDtype, type Dtype } from './dtype.ts'
-import { fileIdentity, refuseFile } from './files.ts'
+import { describeBytes, fileIdentity, refuseFile } from './files.ts'
 
 /** The format's own limit. */
 const MAX_HEADER_BYTES = 100_000_000
@@ -28,7 +28,7 @@ export async function openSafetensors(path: string): Promise<ArrayFile> {
       refuseFile(`${path}: ${name}`, `bytes from ${end - dataStart} on`, offsets.join(' to '))
     end = dataStart + offsets[1]
   }
-  if (end !== bytes) refuseFile(path, `${end} bytes, by its header`, `${bytes}: truncated?`)
+  if (end !== bytes) refuseFile(path, `${end} bytes, by its header`, describeBytes(bytes, end))
   return { names: [...tensors.keys()], metadata, open: async (name) => openTensor(path, name, tensors.get(name), dataStart) }
 }
 

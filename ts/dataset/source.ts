@@ -40,6 +40,8 @@ export interface DatasetSource {
   readonly licence: string
   /** What the decoded bytes depend on, as JSON: files with sizes and times (`fileIdentity`), options. Another identity is decoded anew. */
   readonly identity: unknown
+  /** The same, of the files as they are by now: asked when all is decoded. */
+  identityNow?(): unknown
   /** Throws a DATASET error that names the file (and the member of an archive), what was expected and what came. */
   decode(options: DecodeOptions): Promise<Decoding>
 }

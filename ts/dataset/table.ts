@@ -44,7 +44,7 @@ export type { BuildOptions, DatasetProgress } from './cache/index.ts'
 export function sourceOf(config: DatasetConfig): DatasetSource | undefined {
   if (isEmbedded(config) || config.kind === 'custom') return undefined
   const open = SOURCES[config.kind] as (config: DatasetConfig) => DatasetSource
-  return open(config)
+  return { ...open(config), identityNow: () => open(config).identity }
 }
 
 /** A data set with what is known of it beside its images. */

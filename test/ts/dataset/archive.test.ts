@@ -83,6 +83,9 @@ def patched(name, source, find, replace, every=False):
 bad_zip('nul', 'nul@name'); hostile.pop()
 patched('nul.zip', 'nul.zip', b'nul@name', b'nul\\0name', True)
 hostile.append(['nul.zip', 'nul\\\\x00name'])
+# Of a name in ASCII alone, cp437 makes signs.
+for name, member, shown in (('lines', 'ä\\nb.png', 'ä\\\\x0ab.png'), ('escape', 'ä\\x1b[2J.png', 'ä\\\\x1b[2J.png'), ('c1', 'c\\x9b.png', 'c\\\\x9b.png')):
+    for kind, write in (('zip', bad_zip), ('tar', bad_tar)): write(name, member); hostile.pop(); hostile.append([f'{name}.{kind}', shown])
 bad_zip('renamed', 'honest'); hostile.pop()
 patched('renamed.zip', 'renamed.zip', b'honest', b'hidden')
 with zipfile.ZipFile(folder / 'bomb.zip', 'w', zipfile.ZIP_DEFLATED) as archive: archive.writestr('bomb', bytes(5_000_000))

@@ -254,6 +254,16 @@ describe('refused by the name of file and array', () => {
     expect((await decodeAll(open('fine.safetensors'))).numImages).toBe(4)
   })
 
+  test('a file that is too long is not called truncated', async () => {
+    const path = join(testFolder(), 'long.npy')
+    writeFileSync(path, Buffer.concat([readFileSync(at('gray.npy')), Buffer.alloc(1)]))
+    await expectRefused(
+      () => decodeAll(openArrays(arraysDataset.parse({ kind: 'arrays', path }))),
+      path,
+      /expected \d+ bytes for the shape \[.*\], got \d+$/,
+    )
+  })
+
   test('files that were cut off', async () => {
     const folder = testFolder()
     for (const name of ['gray.npy', 'plain.npz', 'packed.npz', 'pixels.safetensors']) {

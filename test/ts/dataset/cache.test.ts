@@ -1,12 +1,14 @@
 /** The cache of decoded data sets: decoded once, whole or not at all, and never a changed byte. */
 import { spawn } from 'node:child_process'
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
+import { datasetConfig } from '../../../protocol/dataset.ts'
 import { cacheSource, datasetsFolder, listCached, openCached } from '../../../ts/dataset/cache/index.ts'
 import type { Chunk, DatasetSource } from '../../../ts/dataset/source.ts'
+import { openDataset } from '../../../ts/dataset/table.ts'
 import { openStored } from '../../../ts/dataset/stored.ts'
 import { useTemporaryHome } from '../../fixture/home.ts'
 
@@ -227,3 +229,14 @@ function flip(path: string, at: number): void {
   writeFileSync(path, bytes)
   expect(existsSync(path)).toBe(true)
 }
+
+test('a file that is replaced while it is decoded is not stored as what it was; control: one that stays', async () => {
+  const path = join(home(), 'images.npy')
+  const header = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 4), }".padEnd(117) + '\n'
+  writeFileSync(path, `\x93NUMPY\x01\x00${String.fromCharCode(header.length)}\x00${header}${'x'.repeat(32)}`, 'latin1')
+  const config = datasetConfig.parse({ kind: 'arrays', path })
+  const changing = openDataset(config, { onProgress: () => utimesSync(path, 1, 1) })
+  await expect(changing).rejects.toMatchObject({ code: 'DATASET', message: `${path}: changed while it was decoded` })
+  expect(listCached()).toEqual([])
+  expect(await openDataset(config)).toMatchObject({ numImages: 2 })
+})

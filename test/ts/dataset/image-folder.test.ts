@@ -61,6 +61,7 @@ with zipfile.ZipFile(folder / 'broken.zip', 'w') as archive:
     archive.write(folder / 'classes' / order[0], 'good.png')
     archive.writestr('bad.png', (folder / 'classes' / order[0]).read_bytes()[:40])
 with zipfile.ZipFile(folder / 'empty.zip', 'w'): pass
+tar('packed.tar.bz2', 'w:bz2', '', packed); tar('packed.tar.xz', 'w:xz', '', packed); (folder / 'text.ZIP').write_bytes(b'no zip' * 100)
 answer = {'order': order, 'classes': sorted(names)}
 `)) as typeof files
 })
@@ -119,6 +120,32 @@ describe('a folder', () => {
     await expectRefused(async () => decode(folder), folder, /one for each class, or none of them, got top\.png and class\/below\.png/)
   })
 
+  test('a class without images is named: others would have another number than in torchvision', async () => {
+    const folder = testFolder()
+    cpSync(at('classes'), folder, { recursive: true })
+    mkdirSync(join(folder, 'cat', 'empty'))
+    mkdirSync(join(folder, '.empty'))
+    expect((await decode(folder)).numImages).toBe(8)
+    put(folder, 'aa/notes.txt')
+    mkdirSync(join(folder, 'b', 'deeper'), { recursive: true })
+    await expectRefused(async () => decode(folder), join(folder, 'aa'), /expected an image in each class folder, got none in /)
+    rmSync(join(folder, 'aa'), { recursive: true })
+    await expectRefused(async () => decode(folder), join(folder, 'b'), /expected an image in each class folder, got none in /)
+  })
+
+  test('names that would move the cursor, or are not UTF-8, are refused on one line', async () => {
+    for (const name of ['a\nb.png', '\x1b[2Jx.png', 'del\x7f.png', 'c1\x9b.png', 'dir\r/x.png']) {
+      const folder = testFolder()
+      cpSync(at('flat'), folder, { recursive: true })
+      put(folder, name)
+      await expectRefused(async () => decode(folder), folder, /\\x[\da-f]{2}[^\p{Cc}]*: expected a name without control characters$/u)
+    }
+    const folder = testFolder()
+    cpSync(at('flat'), folder, { recursive: true })
+    writeFileSync(Buffer.concat([Buffer.from(`${folder}/x`), Buffer.from([0xff]), Buffer.from('.png')]), 'x')
+    await expectRefused(async () => decode(folder), folder, /: its name is not UTF-8$/)
+  })
+
   test('that is not there, and a broken image, are named', async () => {
     await expectRefused(async () => decode(at('nowhere')), at('nowhere'), /expected a file or folder, got nothing there/)
     const folder = testFolder()
@@ -129,23 +156,48 @@ describe('a folder', () => {
 })
 
 describe('links', () => {
-  test('are followed within the folder; a cycle ends', async () => {
+  test.each([
+    ['a file', '../cat/a.png', 'Dog/linked.png', 'cat/a.png'],
+    ['a folder', 'cat', 'cat2', 'cat'],
+    ['a folder around it', '..', 'cat/up', ''],
+    ['its own folder', '.', 'cat/deep/self', 'cat/deep'],
+  ])('to %s that is read anyway is refused: each image counts once', async (_, target, link, real) => {
     const folder = testFolder()
     cpSync(at('classes'), folder, { recursive: true })
-    symlinkSync('../cat/a.png', join(folder, 'Dog', 'linked.png'))
-    symlinkSync('cat', join(folder, 'cat2'))
-    symlinkSync('..', join(folder, 'cat', 'up'))
-    symlinkSync('.', join(folder, 'cat', 'deep', 'self'))
-    const decoded = await decode(folder)
-    expect(decoded.classNames).toEqual(['Dog', 'cat', 'cat2', '猫'])
-    expect(reds(decoded)).toEqual([10, 20, 30, 30, 40, 50, 60, 30, 40, 50, 60, 70, 80])
+    expect((await decode(folder)).numImages).toBe(8)
+    symlinkSync(target, join(folder, link))
+    const expected = `expected a file or folder of its own, got a link to ${join(folder, real)}, which is read anyway`
+    await expectRefused(async () => decode(folder), `${join(folder, link)}: ${expected}`, /anyway$/)
+  })
+
+  test('to what is hidden in the folder are followed, once each', async () => {
+    const folder = testFolder()
+    cpSync(at('classes', 'Dog'), join(folder, '.store'), { recursive: true })
+    mkdirSync(join(folder, 'a'))
+    symlinkSync('../.store/9.png', join(folder, 'a', '1.png'))
+    expect(await decode(folder)).toMatchObject({ classNames: ['a'], numImages: 1 })
+    symlinkSync('../.store/9.png', join(folder, 'a', '2.png'))
+    await expectRefused(async () => decode(folder), join(folder, 'a', '2.png'), /of its own, got .*9\.png once more/)
+    rmSync(join(folder, 'a'), { recursive: true })
+    symlinkSync('.store', join(folder, 'b'))
+    expect(await decode(folder)).toMatchObject({ classNames: ['b'], numImages: 2 })
+    symlinkSync('.', join(folder, '.store', 'self'))
+    await expectRefused(async () => decode(folder), join(folder, 'b', 'self'), /\.store once more/)
+  })
+
+  test('of nine folders to each other end at the first', async () => {
+    const folder = testFolder()
+    const names = 'abcdefghi'.split('')
+    for (const name of names) cpSync(at('flat'), join(folder, name), { recursive: true })
+    for (const name of names) for (const other of names) symlinkSync(`../${other}`, join(folder, name, `z${other}`))
+    await expectRefused(async () => decode(folder), join(folder, 'a', 'za'), /which is read anyway/)
   })
 
   test.each([
     ['to a file outside', (outside: string) => join(outside, 'secret.png'), /expected a link within/],
     ['to a folder outside', (outside: string) => outside, /expected a link within/],
     ['to a name that only begins like the folder', () => '', /expected a link within/],
-    ['to nothing', () => 'nowhere', /cannot be read/],
+    ['to nothing', () => 'nowhere', /expected a file or folder, got a link to nothing$/],
   ])('%s are refused by name', async (what, target, message) => {
     const parent = testFolder()
     const folder = join(parent, 'images')
@@ -184,6 +236,9 @@ describe('an archive', () => {
     await expectRefused(() => decode(at('empty.zip')), at('empty.zip'), /expected PNG, JPEG or WebP images, got none/)
     await expectRefused(() => decode(at('broken.zip')), `${at('broken.zip')}: bad.png`, /the PNG is truncated/)
     await expectRefused(() => decode(at('flat', '0.png')), at('flat', '0.png'), /expected a tar archive/)
+    await expectRefused(() => decode(at('text.ZIP')), at('text.ZIP'), /expected a zip archive/)
+    await expectRefused(() => decode(at('packed.tar.bz2')), at('packed.tar.bz2'), /plain or gzip: bzip2 is not read$/)
+    await expectRefused(() => decode(at('packed.tar.xz')), at('packed.tar.xz'), /plain or gzip: xz is not read$/)
   })
 })
 

@@ -47,7 +47,8 @@ required = pa.schema([pa.field('image', pa.struct([pa.field('bytes', pa.binary()
 write('required.parquet', pa.table({'image': structs, 'label': labels}, required)); write('large.parquet', table(kind=pa.struct([('bytes', pa.large_binary()), ('path', pa.large_string())])))
 for width in ('int8', 'uint8', 'int16', 'int32', 'uint32', 'uint64'): write(f'{width}.parquet', table(label_kind=getattr(pa, width)()))
 write('binary.parquet', table(encoded, pa.binary())); write('numbers.parquet', table(known=None)); write('unlabelled.parquet', table(label=None, known=None)); write('bytes-only.parquet', table([{'bytes': data} for data in encoded], pa.struct([('bytes', pa.binary())])))
-write('no-path.parquet', table([{'bytes': data, 'path': None} for data in encoded])); write('two.parquet', table(more={'other': pa.array(encoded)})); write('extra.parquet', table(known=None, names=('img', 'fine_label'), more={'text': ['x'] * n, 'weight': [1.5] * n, 'tags': [['a']] * n}))
+for codec in ${JSON.stringify(CODECS)}: write(f'no-path-{codec}.parquet', table([{'bytes': data, 'path': None} for data in encoded]), compression=codec)
+write('two.parquet', table(more={'other': pa.array(encoded)})); write('extra.parquet', table(known=None, names=('img', 'fine_label'), more={'text': ['x'] * n, 'weight': [1.5] * n, 'tags': [['a']] * n}))
 for split, rows in (('train', slice(0, 20)), ('test', slice(20, n))):
     part = table(structs[rows], label=labels[rows])
     middle = part.num_rows // 2
@@ -60,7 +61,7 @@ write('configs/a/train-0.parquet', table()); write('configs/b/train-0.parquet', 
 bad = lambda number, value, sequence: [value if at == number else one for at, one in enumerate(sequence)]
 write('null-image.parquet', table(bad(9, None, structs))); write('null-bytes.parquet', table(bad(9, {'bytes': None, 'path': '9.png'}, structs))); write('null-label.parquet', table(label=bad(9, None, labels))); write('minus.parquet', table(label=bad(9, -1, labels))); write('many.parquet', table(label=bad(9, 10, labels)))
 write('no-image.parquet', table(bad(9, {'bytes': b'no image', 'path': '9.png'}, structs))); write('sizes.parquet', table(bad(9, {'bytes': png(colour[0, :8]), 'path': '9.png'}, structs))); write('string.parquet', table(['x'] * n, pa.string())); write('empty.parquet', table([], label=[]))
-write('float-label.parquet', table(label=[float(label) for label in labels], label_kind=pa.float32())); write('names.parquet', table(known={**features, 'label': {'_type': 'ClassLabel', 'names': 'x'}}))
+write('float-label.parquet', table(label=[float(label) for label in labels], label_kind=pa.float32())); write('no-image-lines.parquet', table(bad(9, {'bytes': b'no image', 'path': 'a\\n\\x1b[2J.png'}, structs))); write('names-lines.parquet', table(known={**features, 'label': {'_type': 'ClassLabel', 'names': ['a\\nb']}})); write('names.parquet', table(known={**features, 'label': {'_type': 'ClassLabel', 'names': 'x'}}))
 # Levels in two bytes, 7 times 2: made to say 2^27 times.
 write('levels.parquet', table(), compression='none', use_dictionary=False)
 raw = (folder / 'levels.parquet').read_bytes(); place = raw.index(b'\\x02\\0\\0\\0\\x0e\\x02')
@@ -96,7 +97,7 @@ const WHOLE = [
   'binary',
   'numbers',
   'bytes-only',
-  'no-path',
+  ...CODECS.map((codec) => `no-path-${codec}`),
 ]
 
 test.each(WHOLE)('%s', async (name) => {
@@ -145,6 +146,15 @@ test('a single file is taken whole, whatever the split is called', async () => {
 })
 
 describe("the Hub's cache", () => {
+  test('is not left by a revision', () => {
+    const parse = (revision: string) => parquetDataset.safeParse({ kind: 'parquet', repo: 'some/digits', revision })
+    for (const revision of ['main', COMMIT, 'refs/convert/parquet', 'v1.0', 'a..b', '...'])
+      expect(parse(revision).success, revision).toBe(true)
+    for (const revision of ['..', '.', '../x', 'a/../../b', 'a/..', '/etc/passwd', 'a//b', 'a/', 'a\\..\\b', '', 'a\nb', 'main\n']) {
+      expect(parse(revision).error?.issues, revision).toMatchObject([{ path: ['revision'], message: 'expected a branch, tag or commit' }])
+    }
+  })
+
   /** As the Python client leaves it: links to blobs. */
   function fillCache(hub: string): void {
     const folder = join(hub, 'datasets--some--digits')
@@ -194,9 +204,11 @@ describe('refused by the name of the file', () => {
     ['minus', /: row 9: expected a label from 0 to 9, got -1/],
     ['many', /: row 9: expected a label from 0 to 9, got 10/],
     ['no-image', /: row 9 \(9.png\): /],
+    ['no-image-lines', /: row 9 \(a\\x0a\\x1b\[2J\.png\): /],
     ['sizes', /: row 9 \(9.png\): expected an image of 16x16, as .*: row 0 \(0.png\), got 16x8/],
     ['string', /expected one column of images, .*, got image \(other\), label \(integers\)/],
     ['levels-lie', /: row group 0: cannot be read: expected (7 equal numbers|runs of numbers)/],
+    ['names-lines', /expected names of the classes of 'label'/],
     ['names', /expected names of the classes of 'label'/],
     ['json', /expected JSON as its metadata 'huggingface'/],
     ['empty', /expected images, got none/],

@@ -18,6 +18,8 @@ export interface TarMember extends Member {
   readonly data: Uint8Array
 }
 
+/** By their first bytes. */
+const NOT_READ = { bzip2: /^BZh[1-9]1A/, xz: /^\xfd7zXZ/, zstd: /^\x28\xb5\x2f\xfd/ }
 const BLOCK = 512
 /** Read and decompressed at a time. */
 const CHUNK_BYTES = 2 ** 18
@@ -36,7 +38,7 @@ export async function listTar(path: string, options: Pick<TarOptions, 'signal'> 
 
 async function* walk(path: string, options: TarOptions): AsyncGenerator<Member & { readonly data: Uint8Array | undefined }> {
   const { wants = () => true, signal } = options
-  const isGzip = await hasGzipMagic(path)
+  const isGzip = await checkCompression(path)
   const file = createReadStream(path, { highWaterMark: CHUNK_BYTES, ...(signal && { signal }) })
   const ending = watchEnd()
   const stages = [file, ...(isGzip ? [createGunzip({ chunkSize: CHUNK_BYTES })] : []), ending.stage]
@@ -89,11 +91,16 @@ function checkHeader(path: string, { name: raw, type, size, pax }: Header): Memb
   return { name, bytes: size }
 }
 
-async function hasGzipMagic(path: string): Promise<boolean> {
+/** Whether it is gzip. */
+async function checkCompression(path: string): Promise<boolean> {
   statPath(path)
   await using file = await open(path)
-  const { bytesRead, buffer } = await file.read(Buffer.alloc(2), 0, 2, 0)
-  return bytesRead === 2 && buffer.readUInt16BE() === 0x1f8b
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(6), 0, 6, 0)
+  const magic = buffer.toString('latin1', 0, bytesRead)
+  for (const [name, pattern] of Object.entries(NOT_READ)) {
+    if (pattern.test(magic)) throw new ImmiscibleError('DATASET', `${path}: expected a tar archive, plain or gzip: ${name} is not read`)
+  }
+  return magic.startsWith('\x1f\x8b')
 }
 
 /** An archive that was cut off between two members lacks nothing but the zeros at its end. */

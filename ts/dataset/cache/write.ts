@@ -85,6 +85,8 @@ async function buildIn(
   try {
     const decoding = await source.decode({ signal })
     const record = await writeImages(source, decoding, temporary, { signal, onProgress })
+    if (source.identityNow && JSON.stringify(source.identityNow()) !== JSON.stringify(source.identity))
+      throw new ImmiscibleError('DATASET', `${source.source}: changed while it was decoded`)
     await writeFile(join(temporary, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`, { flush: true })
     syncFolder(temporary)
     const folder = folderOf(record)

@@ -1,5 +1,7 @@
 /** Which of many files are images, and of which class: by their names alone. */
+import { join } from 'node:path'
 import { ImmiscibleError } from '../../errors.ts'
+import { escapeControls } from '../files.ts'
 
 export interface ListedImage<F> {
   readonly file: F
@@ -12,6 +14,13 @@ export interface Listing<F> {
   readonly images: readonly ListedImage<F>[]
   readonly classNames: readonly string[]
   readonly notes: readonly string[]
+}
+
+export interface ListOptions {
+  /** One folder around everything is no class: how archives are packed. */
+  readonly isWrapped?: boolean
+  /** Names of those at the top, empty ones too. */
+  readonly folders?: readonly string[]
 }
 
 const IMAGES = new Set(['png', 'jpg', 'jpeg', 'jpe', 'jfif', 'webp'])
@@ -29,11 +38,15 @@ export function isHidden(name: string): boolean {
  * The class of an image is the folder at the top that it is in, however deep; classes are in the order of their names, by code points. Images at
  * the top, and none below, have no classes. Metadata (txt, json, csv and the like) is passed over and noted, hidden files are passed over.
  *
- * Throws a DATASET error for images both at the top and below, files of other types, and where there is no image.
+ * Throws a DATASET error for images both at the top and below, files of other types, and where there is no image, or none
+ * of a class: torchvision's numbers would be others.
  * @param files named by their path within `source`, with forward slashes.
- * @param isWrapped one folder around everything is no class: how archives are packed.
  */
-export function listImages<F extends { readonly name: string }>(source: string, files: readonly F[], isWrapped = false): Listing<F> {
+export function listImages<F extends { readonly name: string }>(
+  source: string,
+  files: readonly F[],
+  { isWrapped = false, folders = [] }: ListOptions = {},
+): Listing<F> {
   const images: F[] = []
   const passed = new Map<string, number>()
   for (const file of files) {
@@ -58,6 +71,8 @@ export function listImages<F extends { readonly name: string }>(source: string, 
     refuse(source, `expected images in sub-folders, one for each class, or none of them, got ${top[0].name} and ${below.name}`)
   }
   const classNames = top ? [] : [...(byClass.keys() as MapIterator<string>)].toSorted(byCodePoints)
+  const empty = top ? [] : folders.filter((name) => !byClass.has(name)).toSorted(byCodePoints)
+  if (empty.length > 0) refuse(source, `expected an image in each class folder, got none in ${join(source, empty[0])}`)
   const groups = top ? [top] : classNames.map((name) => byClass.get(name) as F[])
   const listed = groups.flatMap((group, label) =>
     group.toSorted((a, b) => byCodePoints(a.name, b.name)).map((file) => ({ file, label: top ? undefined : label })),
@@ -93,5 +108,5 @@ function codePointRank(unit: number): number {
 }
 
 function refuse(source: string, what: string): never {
-  throw new ImmiscibleError('DATASET', `${source}: ${what}`)
+  throw new ImmiscibleError('DATASET', escapeControls(`${source}: ${what}`))
 }

@@ -1,7 +1,8 @@
-/** All files below a folder, links included as long as they stay within it. */
-import { lstatSync, readdirSync, realpathSync, statSync, type Stats } from 'node:fs'
-import { join, sep } from 'node:path'
+/** All files below a folder, each once: a link is followed only to what is hidden there. */
+import { lstatSync, readdirSync, realpathSync, type Stats } from 'node:fs'
+import { join, relative, sep } from 'node:path'
 import { ImmiscibleError } from '../../errors.ts'
+import { escapeControls } from '../files.ts'
 import { isHidden } from './listing.ts'
 
 export interface WalkedFile {
@@ -12,39 +13,69 @@ export interface WalkedFile {
   readonly modifiedAt: number
 }
 
+export interface Walked {
+  /** In no order. */
+  readonly files: readonly WalkedFile[]
+  /** Names of those at the top, empty ones too. */
+  readonly folders: readonly string[]
+}
+
 /**
- * In no order. Hidden files and folders are left out. A link is followed where its target is in the folder; one to a folder that it is in itself ends
- * there. Throws a DATASET error that names a link that leads out of the folder or nowhere, what is neither file nor folder, and what cannot be read.
+ * Hidden files and folders are left out, unless a link in the folder leads to them (as those of git-annex do). Throws a DATASET error that names a
+ * link to what is read anyway, out of the folder or to nothing, what is neither file nor folder, what cannot be read, and a name that cannot be
+ * printed.
  */
-export function walkFolder(root: string): WalkedFile[] {
+export function walkFolder(root: string): Walked {
   const files: WalkedFile[] = []
+  const folders: string[] = []
   const top = realpathSync(root)
-  /** @param open real paths of the folders around it. */
-  const walk = (folder: string, prefix: string, open: readonly string[]): void => {
+  const seen = new Set<string>()
+  /** @param real the path of the folder, without links. */
+  const walk = (folder: string, prefix: string, real: string): void => {
     for (const entry of attempt(folder, () => readdirSync(folder, { withFileTypes: true }))) {
       if (isHidden(entry.name)) continue
       const path = join(folder, entry.name)
+      checkName(path, entry.name)
+      const target = entry.isSymbolicLink() ? followLink(root, top, path) : join(real, entry.name)
+      const stats = attempt(path, () => lstatSync(target))
+      if (!stats.isFile() && !stats.isDirectory()) refuse(path, 'expected a file or folder, got something else')
+      if (seen.has(target)) refuse(path, `expected a file or folder of its own, got ${pathIn(root, top, target)} once more`)
+      seen.add(target)
       const name = prefix + entry.name
-      if (entry.isDirectory()) walk(path, `${name}/`, [...open, join(open[open.length - 1], entry.name)])
-      else if (entry.isFile())
-        files.push(
-          describe(
-            name,
-            attempt(path, () => lstatSync(path)),
-          ),
-        )
-      else if (entry.isSymbolicLink()) {
-        const target = attempt(path, () => realpathSync(path))
-        if (target !== top && !target.startsWith(top + sep)) refuse(path, `expected a link within ${root}, got one to ${target}`)
-        const stats = attempt(path, () => statSync(path))
-        if (stats.isFile()) files.push(describe(name, stats))
-        else if (!stats.isDirectory()) refuse(path, 'expected a file or folder, got something else')
-        else if (!open.includes(target)) walk(path, `${name}/`, [...open, target])
-      } else refuse(path, 'expected a file or folder, got something else')
+      if (stats.isFile()) files.push(describe(name, stats))
+      else {
+        if (prefix === '') folders.push(entry.name)
+        walk(path, `${name}/`, target)
+      }
     }
   }
-  walk(root, '', [top])
-  return files
+  walk(root, '', top)
+  return { files, folders }
+}
+
+/** The real path of its target, which is in the folder and not walked by itself. */
+function followLink(root: string, top: string, path: string): string {
+  let target: string
+  try {
+    target = realpathSync(path)
+  } catch (cause) {
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    return refuse(path, isMissing ? 'expected a file or folder, got a link to nothing' : `cannot be read: ${(cause as Error).message}`, cause)
+  }
+  if (target !== top && !target.startsWith(top + sep)) refuse(path, `expected a link within ${root}, got one to ${target}`)
+  if (!relative(top, target).split(sep).some(isHidden)) {
+    refuse(path, `expected a file or folder of its own, got a link to ${pathIn(root, top, target)}, which is read anyway`)
+  }
+  return target
+}
+
+function pathIn(root: string, top: string, target: string): string {
+  return join(root, relative(top, target))
+}
+
+function checkName(path: string, name: string): void {
+  if (/\p{Cc}/u.test(name)) refuse(path, 'expected a name without control characters')
+  if (name.includes('\uFFFD')) refuse(path, 'its name is not UTF-8')
 }
 
 function describe(name: string, { size, mtimeMs }: Stats): WalkedFile {
@@ -60,5 +91,5 @@ function attempt<T>(path: string, run: () => T): T {
 }
 
 function refuse(path: string, what: string, cause?: unknown): never {
-  throw new ImmiscibleError('DATASET', `${path}: ${what}`, { cause })
+  throw new ImmiscibleError('DATASET', escapeControls(`${path}: ${what}`), { cause })
 }
