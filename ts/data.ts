@@ -3,14 +3,20 @@ import { statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { DATASET_KINDS, resolveConfig, type DatasetKind, type DatasetRecord, type TrainConfigInput } from '../protocol/index.ts'
 import { cleanCache, datasetsFolder, listCached, openCached, verifyCopy, type CachedCopy } from './dataset/cache/index.ts'
-import type { CopyCheck as DatasetCheck, Removal as DatasetRemoval } from './dataset/cache/index.ts'
+import type { CopyCheck, Removal as DatasetRemoval } from './dataset/cache/index.ts'
 import { drawSheet } from './dataset/image/sheet.ts'
 import { countClasses, measureDataset, type ClassCount, type DatasetStatistics } from './dataset/statistics.ts'
 import { openDescribed, type BuildOptions, type DescribedDataset } from './dataset/table.ts'
+import { isInCatalog, verifyDownloads } from './download/verify.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { withAbsolutePaths } from './prepare.ts'
 
-export type { DatasetCheck, DatasetRemoval }
+export type { DatasetRemoval }
+
+/** A decoded copy, or the files of a download. */
+export interface DatasetCheck extends CopyCheck {
+  readonly kind: 'decoded' | 'download'
+}
 
 /** A decoded data set in the cache. */
 export interface DatasetCopy {
@@ -46,12 +52,16 @@ function toCopy({ name, folder, record, problem }: CachedCopy): DatasetCopy {
 }
 
 /**
- * Reads decoded data sets whole and compares each byte with what was written; each is answered as soon as it is done.
+ * Reads decoded data sets whole and compares each byte with what was written, and downloads with their published checksums; each is answered as soon as it is done.
  * @param names of copies, of data sets (all copies of each) or their folders. Default: all.
  * @throws ConfigError where there is none of that name.
  */
 export async function* verifyDatasets(names?: readonly string[], options: BuildOptions = {}): AsyncGenerator<DatasetCheck> {
-  for (const copy of names === undefined ? listCached() : chooseCopies(names)) yield await verifyCopy(copy, options)
+  const downloads = names?.filter(isInCatalog)
+  const isOnlyDownload = (name: string): boolean => isInCatalog(name) && listCached().every(({ record }) => record?.name !== name)
+  const copies = names === undefined ? listCached() : chooseCopies(names.filter((name) => !isOnlyDownload(name)))
+  for (const copy of copies) yield { kind: 'decoded', ...(await verifyCopy(copy, options)) }
+  for await (const check of verifyDownloads(downloads, options.signal)) yield { kind: 'download', numImages: null, ...check }
 }
 
 export interface CleanOptions {

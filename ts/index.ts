@@ -38,6 +38,7 @@ export type { AssignmentReport, AssignmentStrategy, Matrix, PoolContext } from '
 export type { Dataset } from './dataset/dataset.ts'
 export type { OwnDataset, OwnImage, OwnIterable, OwnReadable } from './dataset/custom.ts'
 export type { DatasetProgress } from './dataset/table.ts'
+export { fetchDataset, type Fetched, type FetchOptions, type FetchProgress } from './download/fetch.ts'
 export {
   cleanDatasets,
   inspectDataset,

@@ -21,7 +21,10 @@ export type TrainInput = Omit<TrainConfigInput, 'assignment' | 'dataset'> & {
 export function withAbsolutePaths(section: TrainConfig['dataset']): TrainConfig['dataset'] {
   const dataset = { ...section }
   if ('path' in dataset && dataset.path !== null) dataset.path = resolve(dataset.path)
-  if ('vae' in dataset && dataset.vae !== null) dataset.vae = resolve(dataset.vae)
+  if (dataset.kind === 'arrays') {
+    if (dataset.vae !== null) dataset.vae = resolve(dataset.vae)
+    if (dataset.labels?.endsWith('.npy')) dataset.labels = resolve(dataset.labels)
+  }
   return dataset
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import type { ConfigProblem } from '../protocol/index.ts'
 import type { Dataset } from './dataset/dataset.ts'
 
+/** As `data encode` refuses them. */
+const BEYOND_A_FACTOR = ['shift_factor', 'latents_mean', 'latents_std']
 const WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
 /** What of a folder of diffusers does not fit the data. */
@@ -17,12 +19,13 @@ export function checkVae(folder: string, { name, imageShape, dtype }: Dataset): 
   } catch (error) {
     return problem(`${folder}: config.json cannot be read: ${(error as Error).message}`)
   }
-  const { _class_name: kind, latent_channels: channels = 4, shift_factor: shift = null } = config
+  const { _class_name: kind, latent_channels: channels = 4 } = config
   const expected = (field: string, wanted: unknown, why: string, got: unknown): ConfigProblem[] =>
     problem(`${folder}: expected ${field} ${JSON.stringify(wanted)}, ${why}, got ${JSON.stringify(got)}`)
   if (kind !== 'AutoencoderKL') return expected('_class_name', 'AutoencoderKL', 'the only class that decodes here', kind)
   if (channels !== imageShape[0]) {
     return expected('latent_channels', imageShape[0], `since the latents of ${name} are ${imageShape.join(' x ')}`, channels)
   }
-  return shift === null || shift === 0 ? [] : expected('shift_factor', null, 'since latents are scaled and not shifted', shift)
+  const beyond = BEYOND_A_FACTOR.find((field) => (config[field] ?? null) !== null)
+  return beyond === undefined ? [] : expected(beyond, null, 'since latents are multiplied by a factor alone', config[beyond])
 }

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import AutoencoderKL
 
+from .autoencoder import WEIGHTS, load_autoencoder
 from .errors import UsageError
 from .files import TEMPORARY_PREFIX, sync_folder
 
 FORMAT = "immiscible-latents/1"
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _CHUNK_BYTES = 2**22
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Encoder:
     """vae: in eval mode, on its device. downscale: image pixels for one of the latent, along a side.
 
     scaling_factor: what latents are multiplied by before a network sees them. sha256: of config and weights.
@@ -48,24 +47,16 @@ class Encoded:
     sha256: str
 
 
-def load_autoencoder(folder: Path, device: torch.device) -> Autoencoder:
-    """An AutoencoderKL from a local folder as diffusers saves one; never from the Hub, and never a pickle.
-
-    Raises UsageError for a folder that is none, another class, or latents that need more than a factor.
-    """
-    if not (folder / "config.json").is_file() or not (folder / _WEIGHTS).is_file():
-        raise UsageError(f"vae: expected a local folder with config.json and {_WEIGHTS}, got {folder}")
-    config = json.loads((folder / "config.json").read_text())
-    if config.get("_class_name") != AutoencoderKL.__name__:
-        raise UsageError(f"vae: {folder}: expected an AutoencoderKL, got {config.get('_class_name')}")
-    for name in ("shift_factor", "latents_mean", "latents_std"):
-        if config.get(name) is not None:
-            raise UsageError(f"vae: {folder}: expected latents with a scaling factor alone, got {name} as well")
-    vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+def open_encoder(folder: Path, device: torch.device) -> Encoder:
+    """Raises UsageError where `autoencoder.load_autoencoder` cannot take the folder."""
+    try:
+        vae = load_autoencoder(folder)
+    except ValueError as error:
+        raise UsageError(f"vae: {error}") from error
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    digest.update(_hash_file(folder / _WEIGHTS).encode())
-    return Autoencoder(
-        vae=vae.eval().requires_grad_(False).to(device),
+    digest.update(_hash_file(folder / WEIGHTS).encode())
+    return Encoder(
+        vae=vae.to(device),
         downscale=2 ** (len(vae.config.block_out_channels) - 1),
         latent_channels=int(vae.config.latent_channels),
         scaling_factor=float(vae.config.scaling_factor),
@@ -75,7 +66,7 @@ def load_autoencoder(folder: Path, device: torch.device) -> Autoencoder:
 
 @torch.no_grad()
 def encode_images(
-    autoencoder: Autoencoder,
+    encoder: Encoder,
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int32] | None,
     output: Path,
@@ -92,11 +83,11 @@ def encode_images(
     is complete; what a killed run left is written over. on_progress: called with the number of images done.
     Raises UsageError where images do not fit the autoencoder, or numbers are not finite.
     """
-    num_images = _check_images(autoencoder, images)
-    height, width = (side // autoencoder.downscale for side in images.shape[2:])
-    shape = (num_images, autoencoder.latent_channels, height, width)
+    num_images = _check_images(encoder, images)
+    height, width = (side // encoder.downscale for side in images.shape[2:])
+    shape = (num_images, encoder.latent_channels, height, width)
     names = ["mean", "std", *(["mean_mirrored", "std_mirrored"] if is_mirrored else [])]
-    header, offsets = _layout(names, shape, labels is not None, metadata, autoencoder)
+    header, offsets = _layout(names, shape, labels is not None, metadata, encoder)
     temporary = output.with_name(f"{TEMPORARY_PREFIX}{output.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     image_bytes = int(np.prod(shape[1:])) * 4
@@ -105,7 +96,7 @@ def encode_images(
             file.write(header)
             for first in range(0, num_images, batch_size):
                 batch = images[first : first + batch_size]
-                for name, values in _encode_batch(autoencoder, batch, is_mirrored):
+                for name, values in _encode_batch(encoder, batch, is_mirrored):
                     if not np.isfinite(values).all():
                         raise UsageError(f"vae: expected finite latents, got others in images from {first} on")
                     file.seek(len(header) + offsets[name] + first * image_bytes)
@@ -121,27 +112,27 @@ def encode_images(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return Encoded(shape, autoencoder.scaling_factor, _hash_file(output))
+    return Encoded(shape, encoder.scaling_factor, _hash_file(output))
 
 
-def _check_images(autoencoder: Autoencoder, images: npt.NDArray[np.uint8]) -> int:
+def _check_images(encoder: Encoder, images: npt.NDArray[np.uint8]) -> int:
     num_images, channels, height, width = images.shape
-    wanted = int(autoencoder.vae.config.in_channels)
+    wanted = int(encoder.vae.config.in_channels)
     if channels != wanted:
         raise UsageError(f"dataset: expected images of {wanted} channels, as the autoencoder takes, got {channels}")
-    scale = autoencoder.downscale
+    scale = encoder.downscale
     if height % scale or width % scale:
         raise UsageError(f"dataset: expected sides divisible by the autoencoder's {scale}, got {height} x {width}")
     return num_images
 
 
 def _encode_batch(
-    autoencoder: Autoencoder, batch: npt.NDArray[np.uint8], is_mirrored: bool
+    encoder: Encoder, batch: npt.NDArray[np.uint8], is_mirrored: bool
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    device = next(autoencoder.vae.parameters()).device
+    device = next(encoder.vae.parameters()).device
     pixels = torch.from_numpy(np.array(batch)).to(device=device, dtype=torch.float32) / 127.5 - 1.0
     for suffix, shown in (("", pixels), *([("_mirrored", pixels.flip(-1))] if is_mirrored else [])):
-        posterior = autoencoder.vae.encode(shown).latent_dist
+        posterior = encoder.vae.encode(shown).latent_dist
         yield f"mean{suffix}", posterior.mean.float().cpu().numpy()
         yield f"std{suffix}", posterior.std.float().cpu().numpy()
 
@@ -151,11 +142,11 @@ def _layout(
     shape: tuple[int, int, int, int],
     has_labels: bool,
     metadata: Mapping[str, str],
-    autoencoder: Autoencoder,
+    encoder: Encoder,
 ) -> tuple[bytes, dict[str, int]]:
     """The header of a safetensors file, and where each tensor begins behind it."""
     size = int(np.prod(shape)) * 4
-    own = {"format": FORMAT, "scaling_factor": repr(autoencoder.scaling_factor), "vae_sha256": autoencoder.sha256}
+    own = {"format": FORMAT, "scaling_factor": repr(encoder.scaling_factor), "vae_sha256": encoder.sha256}
     entries: dict[str, Any] = {"__metadata__": {**metadata, **own}}
     offsets: dict[str, int] = {}
     end = 0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
+from .autoencoder import load_autoencoder
 from .errors import ConfigError
 from .pixels import to_pixels
 from .protocol import ArraysDataset, DatasetInfo, TrainConfig
@@ -33,16 +33,11 @@ def open_latents(config: TrainConfig, dataset: DatasetInfo, device: torch.device
 
 
 def load_vae(folder: Path) -> Any:
-    """An AutoencoderKL from a local folder, on the CPU: never from a hub, never a pickle. Raises ConfigError."""
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
+    """An AutoencoderKL from a local folder, on the CPU. Raises ConfigError."""
     try:
-        if not (folder / "config.json").is_file():
-            raise OSError("there is no config.json")
-        vae: Any = AutoencoderKL.from_pretrained(folder, **options)
-    except Exception as error:
-        message = f"dataset.vae: expected a folder with an AutoencoderKL of diffusers, got {folder}: {error}"
-        raise ConfigError("VAE", message) from error
-    return vae.eval().requires_grad_(False)
+        return load_autoencoder(folder)
+    except ValueError as error:
+        raise ConfigError("VAE", f"dataset.vae: {error}") from error
 
 
 def show(samples: torch.Tensor, latents: Latents | None) -> torch.Tensor:

@@ -269,7 +269,7 @@ def _sample_consistency(
     """Multistep consistency sampling (Song et al. 2023, Algorithm 1) at the levels of the scheduler.
 
     The bits are those of ConsistencyModelPipeline, but for two things: images are clipped to `limit`, their range, and
-    after the last of several steps sigma^2 - sigma_min^2, zero but for rounding, is never below it (there it gives NaN).
+    after the last of several steps sigma^2 - sigma_min^2, zero but for rounding, is never below it (there it is NaN).
     """
     steps = cast(Any, CMStochasticIterativeScheduler.from_config(scheduler.config))
     config = steps.config

@@ -144,9 +144,9 @@ def _encode(request: EncodeRequest) -> dict[str, Any]:
     import numpy as np
 
     from .device import resolve_device
-    from .encode import encode_images, load_autoencoder
+    from .encode import encode_images, open_encoder
 
-    autoencoder = load_autoencoder(Path(request.vae), resolve_device(request.device))
+    encoder = open_encoder(Path(request.vae), resolve_device(request.device))
     labels = np.fromfile(request.labels, "<i4")
     pixels = np.memmap(request.images, np.uint8, "r").reshape(-1, *request.image_shape)
 
@@ -155,7 +155,7 @@ def _encode(request: EncodeRequest) -> dict[str, Any]:
         sys.stdout.flush()
 
     result = encode_images(
-        autoencoder,
+        encoder,
         pixels,
         labels if len(labels) > 0 else None,
         Path(request.output),

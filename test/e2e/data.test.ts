@@ -109,7 +109,7 @@ test('verify says what was checked; a changed byte is found by its file, with ex
   const whole = data('verify')
   expect(whole).toMatchObject({ status: 0 })
   expect(whole.stdout).toMatch(/^colours-\w+ +60 +5\.9 kB +whole$/m)
-  expect(whole.stdout).toMatch(/^checked \d\.\d kB: each file by its SHA-256, each image by its CRC-32/m)
+  expect(whole.stdout).toMatch(/^checked \d\.\d kB: each file by its SHA-256, or the checksum that is published; each image by its CRC-32/m)
   const { copies } = json('list') as DatasetList
   const [{ folder: copy, name }] = copies
   const file = join(copy, 'images.bin')
@@ -119,7 +119,7 @@ test('verify says what was checked; a changed byte is found by its file, with ex
   const damaged = data('verify')
   expect(damaged.status).toBe(1)
   expect(damaged.stdout).toContain(`${file}: image 17: expected the CRC-32`)
-  expect(damaged.stderr).toMatch(new RegExp(`^immiscible: not as written: ${name}; .*data clean ${name}`, 'm'))
+  expect(damaged.stderr).toMatch(new RegExp(`^immiscible: not as written: ${name}, which .*data clean ${name}`, 'm'))
   expect(data('verify', 'latents')).toMatchObject({ status: 0 })
   const { status, stdout } = data('verify', name, '--json')
   expect([status, (JSON.parse(stdout) as DatasetCheck[])[0].problems[0].file]).toEqual([1, file])

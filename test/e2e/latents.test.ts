@@ -68,7 +68,7 @@ test('straight, killed, and resumed: the same latents and the same state; then i
   const [first] = await sampleFiles(straight.runFolder, join(folder, 'samples'), { numImages: 3 })
   // Twice the latents' sides: the autoencoder's pixels.
   expect([readFileSync(first).readUInt32BE(16), readFileSync(first).readUInt32BE(20)]).toEqual([8, 8])
-  await expect(evaluateRun(straight.runFolder)).rejects.toThrow('latents: expected pixels to compare samples with, got latents')
+  await expect(evaluateRun(straight.runFolder)).rejects.toThrow('latents: expected pixels, got latents')
 })
 
 test('without the latents of the mirror images a flip is refused before anything is written', async () => {

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from immiscible_worker.encode import encode_images, load_autoencoder
+from immiscible_worker.encode import encode_images, open_encoder
 from immiscible_worker.errors import UsageError
 
 _CPU = torch.device("cpu")
@@ -46,7 +46,7 @@ def _images(*shape: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def _encode(vae: Path, images: np.ndarray[Any, np.dtype[np.uint8]], output: Path, batch_size: int = 4) -> None:
     options: dict[str, Any] = {"batch_size": batch_size, "is_mirrored": False, "metadata": {}, "on_progress": print}
-    encode_images(load_autoencoder(vae, _CPU), images, None, output, **options)
+    encode_images(open_encoder(vae, _CPU), images, None, output, **options)
 
 
 def test_the_control_is_encoded_and_the_batch_size_changes_nothing_much(vae: Path, tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_an_autoencoder_of_another_kind_is_refused(vae: Path, changes: dict[str,
     config = vae / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
     with pytest.raises(UsageError, match=message):
-        load_autoencoder(vae, _CPU)
+        open_encoder(vae, _CPU)
 
 
 def test_a_pickle_is_not_opened_and_a_name_of_the_hub_not_looked_up(vae: Path) -> None:
     (vae / _WEIGHTS).rename(vae / "diffusion_pytorch_model.bin")
     for folder in (vae, Path("stabilityai/sd-vae-ft-mse")):
         with pytest.raises(UsageError, match=f"vae: expected a local folder with config.json and {_WEIGHTS}, got"):
-            load_autoencoder(folder, _CPU)
+            open_encoder(folder, _CPU)
 
 
 def test_latents_that_are_no_numbers_are_refused_and_nothing_stays(vae: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_an_autoencoder_decodes_them_divided_by_their_factor(tmp_path: Path) -> 
 def test_an_autoencoder_that_is_none_is_refused(tmp_path: Path) -> None:
     arrays = {"kind": "arrays", "path": "/x.npz", "vae": str(tmp_path / "vae")}
     config, dataset = make_config(dataset=arrays), make_dataset(IMAGES)
-    with pytest.raises(ConfigError, match=r"dataset\.vae: expected a folder with an AutoencoderKL"):
+    with pytest.raises(ConfigError, match=r"dataset\.vae: expected a local folder with config.json"):
         open_latents(config, dataset, CPU)
     vae = make_vae(tmp_path / "vae")
     opened = open_latents(config, dataset, CPU)

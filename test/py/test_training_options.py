@@ -162,7 +162,11 @@ def with_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives every objective a target network, which moves half way with each update."""
     honest = trainer_module.build_objective
     halving = {"target_decay": lambda _step: 0.5}
-    monkeypatch.setattr(trainer_module, "build_objective", lambda *arguments, **options: replace(honest(*arguments, **options), **halving))
+    monkeypatch.setattr(
+        trainer_module,
+        "build_objective",
+        lambda *arguments, **options: replace(honest(*arguments, **options), **halving),
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "radam"])

@@ -24,6 +24,7 @@ const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly 
   'ts/kernel': { may: [] },
   'ts/random': { may: ['ts/kernel'] },
   'ts/dataset': { may: ['protocol', 'ts/kernel', 'ts/random', 'ts/errors.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
+  'ts/download': { may: ['protocol', 'ts/errors.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
   'ts/assignment': { may: ['ts/kernel', 'ts/random', 'ts/errors.ts'], types: ['protocol'] },
   'ts/pipeline': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
   'ts/worker': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/lock.ts', 'ts/cache-folder.ts'] },
@@ -168,6 +169,7 @@ describe('the tree', () => {
 describe('control: each planted violation is found', () => {
   const cases: readonly [name: string, file: string, source: string, find: (files: Sources) => string[]][] = [
     ['dataset -> assignment', 'ts/dataset/x.ts', "import { linear } from '../assignment/linear.ts'", findTypeScriptViolations],
+    ['download -> dataset', 'ts/download/x.ts', "import { fileIdentity } from '../dataset/files.ts'", findTypeScriptViolations],
     ['kernel -> node', 'ts/kernel/x.ts', "import { join } from 'node:path'", findTypeScriptViolations],
     ['kernel -> errors', 'ts/kernel/x.ts', "import { ImmiscibleError } from '../errors.ts'", findTypeScriptViolations],
     [
@@ -257,6 +259,7 @@ const PUBLIC_SURFACE: readonly string[] = [
   'encodeDataset',
   'ensureEnvironment',
   'evaluateRun',
+  'fetchDataset',
   'findConfigFile',
   'formatAnalysis',
   'formatDiagnosis',
@@ -315,6 +318,9 @@ const PUBLIC_SURFACE: readonly string[] = [
   'type ErrorCode',
   'type Estimate',
   'type Evaluation',
+  'type FetchOptions',
+  'type FetchProgress',
+  'type Fetched',
   'type InspectInput',
   'type InspectOptions',
   'type KeyPairFiles',

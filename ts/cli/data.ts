@@ -13,6 +13,7 @@ import {
 } from '../index.ts'
 import { formatBytes } from './bytes.ts'
 import { addDataEncode } from './data-encode.ts'
+import { addDataFetch } from './data-fetch.ts'
 import { addDataInfo } from './data-info.ts'
 import { createProgress } from './progress.ts'
 import { formatTable } from './table.ts'
@@ -24,6 +25,7 @@ export function addData(program: Command, print: (text: string) => void, log: (t
   const data = program.command('data').description('data sets: what there is, what is in it, whether it is whole')
   addList(data, print)
   addVerify(data, print)
+  addDataFetch(data, print, log)
   addDataInfo(data, print, log)
   addDataEncode(data, print, log)
   addClean(data, print, log)
@@ -68,7 +70,7 @@ function describeCopy({ name, contents, bytes }: DatasetCopy): string[] {
 function addVerify(data: Command, print: (text: string) => void): void {
   data
     .command('verify')
-    .description('compare each byte of decoded data sets with what was written; exit code 1 where one has changed')
+    .description('compare decoded data sets with what was written, and downloads with their checksums; exit code 1 where one has changed')
     .argument('[names...]', `${NAMES}; default: everything`)
     .option('--json', 'everything, for programs')
     .action(async (names: string[], { json }: { json?: boolean }) => {
@@ -80,19 +82,20 @@ function addVerify(data: Command, print: (text: string) => void): void {
       const checks: DatasetCheck[] = []
       for await (const check of verifyDatasets(names.length > 0 ? names : undefined, { onProgress })) checks.push(check)
       print(json ? JSON.stringify(checks, null, 2) : describeChecks(checks))
-      const damaged = checks.filter(({ problems }) => problems.length > 0).map(({ name }) => name)
-      if (damaged.length === 0) return
-      throw new ImmiscibleError(
-        'DATASET',
-        `not as written: ${damaged.join(', ')}; \`immiscible data clean ${damaged.join(' ')}\` removes that, and it is decoded again`,
-      )
+      const damaged = checks.filter(({ problems }) => problems.length > 0)
+      if (damaged.length > 0) throw new ImmiscibleError('DATASET', `not as written: ${damaged.map(adviseOn).join('; ')}`)
     })
 }
 
+function adviseOn({ kind, name, problems }: DatasetCheck): string {
+  if (kind === 'decoded') return `${name}, which \`immiscible data clean ${name}\` removes, and it is decoded again`
+  return `${name}: remove ${problems.map(({ file }) => file).join(', ')} and fetch again`
+}
+
 function describeChecks(checks: readonly DatasetCheck[]): string {
-  if (checks.length === 0) return `nothing is decoded yet in ${listDatasets().folder}`
-  const rows = checks.map(({ name, numImages, bytes, problems }) => [
-    name,
+  if (checks.length === 0) return `nothing is decoded yet in ${listDatasets().folder}, and nothing downloaded`
+  const rows = checks.map(({ kind, name, numImages, bytes, problems }) => [
+    kind === 'decoded' ? name : `${name} (download)`,
     numImages?.toLocaleString('en-US') ?? '-',
     formatBytes(bytes),
     problems.length === 0 ? 'whole' : 'damaged',
@@ -101,7 +104,7 @@ function describeChecks(checks: readonly DatasetCheck[]): string {
   return [
     formatTable([['folder', 'images', 'read', 'state'], ...rows], { mayCut: false }),
     ...checks.flatMap(({ problems }) => problems.map(({ file, message }) => `${file}: ${message}`)),
-    `checked ${formatBytes(bytes)}: each file by its SHA-256, each image by its CRC-32, each label by its range`,
+    `checked ${formatBytes(bytes)}: each file by its SHA-256, or the checksum that is published; each image by its CRC-32, each label by its range`,
   ].join('\n')
 }
 

@@ -6,8 +6,8 @@ import { parseConfigValue } from './text.ts'
 
 const PREFIX = 'IMMISCIBLE_'
 
-/** Which Python, and where it is kept. */
-const OF_PYTHON = ['PYTHON', 'HOME'].map((name) => PREFIX + name)
+/** Which Python, where it and data are kept, and whether data may be downloaded. */
+const OF_MACHINE = ['PYTHON', 'HOME', 'OFFLINE'].map((name) => PREFIX + name)
 /** What an orchestrator tells its worker, since a worker may start a run of its own. */
 const OF_WORKER = ['CONFIG_HASH', 'CONTROL', 'DATA', 'GENERATION', 'KEY_FILE', 'LEASE_SECONDS', 'RUN_ID', 'SERVER_KEY', 'TOKEN'].map(
   (name) => PREFIX + name,
@@ -23,10 +23,10 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Layer {
   }
   const problems: { path: string; message: string }[] = []
   const values = Object.entries(env).flatMap(([name, text]) => {
-    if (!name.startsWith(PREFIX) || OF_PYTHON.includes(name) || OF_WORKER.includes(name) || !text) return []
+    if (!name.startsWith(PREFIX) || OF_MACHINE.includes(name) || OF_WORKER.includes(name) || !text) return []
     const field = known.get(name)
     if (!field) {
-      problems.push({ path: name, message: `unknown variable${didYouMean(name, [...known.keys(), ...OF_PYTHON])}` })
+      problems.push({ path: name, message: `unknown variable${didYouMean(name, [...known.keys(), ...OF_MACHINE])}` })
       return []
     }
     try {

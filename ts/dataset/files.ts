@@ -1,7 +1,6 @@
 /** Files of a source: what they are known by, and one clear error for those that are not there. */
 import { existsSync, statSync, type Stats } from 'node:fs'
-import { basename, join } from 'node:path'
-import { cacheFolder } from '../cache-folder.ts'
+import { basename } from 'node:path'
 import { ImmiscibleError } from '../errors.ts'
 
 /** A file as it is known without being read: another size or time counts as another file. */
@@ -28,11 +27,6 @@ export function statPath(path: string): Stats {
     const what = isMissing ? 'expected a file or folder, got nothing there' : `cannot be read: ${(cause as Error).message}`
     throw new ImmiscibleError('DATASET', `${path}: ${what}`, { cause })
   }
-}
-
-/** Where `immiscible data fetch` puts the files of a kind of data set, as cifar10, or of a name within it, as fashion-mnist. */
-export function downloadsFolder(kind: string): string {
-  return join(cacheFolder(), 'downloads', kind)
 }
 
 /** For `dataset.path: null`. Throws a DATASET error that says what to do where nothing was downloaded. @param what as it is given to `immiscible data fetch`. */

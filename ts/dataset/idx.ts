@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import type { DatasetConfig } from '../../protocol/index.ts'
-import { downloadsFolder, fetchedPath, fileIdentity, refuseFile } from './files.ts'
+import { downloadsFolder } from '../cache-folder.ts'
+import { fetchedPath, fileIdentity, refuseFile } from './files.ts'
 import type { Chunk, DatasetSource } from './source.ts'
 
 type IdxConfig = Extract<DatasetConfig, { kind: 'idx' }>

@@ -1,8 +1,8 @@
 /** Where the parquet files of a split are: a file, a folder of them, or the cache of the Hugging Face Hub. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { basename, dirname, join, sep } from 'node:path'
 import type { DatasetConfig } from '../../protocol/index.ts'
+import { hubCacheFolder } from '../cache-folder.ts'
 import { ImmiscibleError } from '../errors.ts'
 import { refuseFile, statPath } from './files.ts'
 
@@ -29,7 +29,9 @@ export function findParquet(config: Pick<ParquetConfig, 'path' | 'repo' | 'revis
     .map((name) => name.replaceAll(sep, '/'))
     .filter((name) => name.endsWith('.parquet') && !name.split('/').some((part) => part.startsWith('.')))
     .toSorted()
-  const files = names.filter((name) => isOfSplit(name, split)).map((name) => ({ path: join(source, name), name }))
+  // A single file is taken whole, as `immiscible data fetch` does.
+  const wanted = names.length === 1 ? names : names.filter((name) => isOfSplit(name, split))
+  const files = wanted.map((name) => ({ path: join(source, name), name }))
   if (files.length === 0) refuseFile(source, `parquet files of the split '${split}'`, names.slice(0, 10).join(', ') || 'none at all')
   const folders = [...new Set(files.map(({ name }) => dirname(name)))]
   if (folders.length > 1) refuseFile(source, `the split '${split}' in one folder (set dataset.path to it)`, folders.join(', '))
@@ -54,13 +56,6 @@ function checkShards(source: string, files: readonly FoundFile[]): void {
   const isWhole =
     numbers.length === files.length && total === numbers.length && numbers.every((part, at) => part.index === at && part.total === total)
   if (!isWhole) refuseFile(source, `the parts 0 to ${total - 1} of ${total}`, files.map(({ name }) => basename(name)).join(', '))
-}
-
-/** Where the Python and the TypeScript client of the Hub keep what they download. */
-export function hubCacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  if (env['HF_HUB_CACHE']) return env['HF_HUB_CACHE']
-  const home = env['HF_HOME'] || join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface')
-  return join(home, 'hub')
 }
 
 function snapshotFolder(repo: string, revision: string): string {

@@ -36,6 +36,16 @@ export interface Shortfalls {
   readonly shift: number
 }
 
+/** Results along one axis of an image, each a sum of pixels times weights in fixed point. */
+export interface WeightedSums {
+  /** The first pixel of each result. */
+  readonly starts: Int32Array
+  readonly counts: Int32Array
+  /** `stride` for each result, a multiple of 4; zero from its count on. Fixed point with WEIGHT_BITS (resize.ts) behind it, magnitudes below 2^26. */
+  readonly weights: Int32Array
+  readonly stride: number
+}
+
 export interface Kernel {
   /** Runs `work` with an arena whose arrays are gone afterwards. Scopes nest. Arrays from elsewhere work as well, at the price of a copy. */
   scope<T>(work: (arena: Arena) => T): T
@@ -82,4 +92,8 @@ export interface Kernel {
   ): AuctionResult
   /** Minimises the sum of `cost` (n x n) exactly: Jonker-Volgenant, shortest augmenting paths. RangeError: a cost is not finite. */
   linearSum(cost: Float32Array | Int32Array, n: number, columnOfRow: Int32Array): void
+  /** The horizontal pass of a resize: rows of pixels, `rowStep` bytes apart, channels beside each other -> channel, row, result. Rounded to nearest and clipped. */
+  resizeRows(pixels: Uint8Array, rowStep: number, numRows: number, channels: number, sums: WeightedSums, out: Uint8Array): void
+  /** The vertical pass: `width` bytes of each row -> as many of each result. Rounded to nearest and clipped. */
+  resizeColumns(pixels: Uint8Array, rowStep: number, width: number, sums: WeightedSums, out: Uint8Array): void
 }

@@ -7,6 +7,7 @@ import type { Kernel } from './kernel.ts'
 import { linearSum } from './linear-sum.ts'
 import { normal } from './normal.ts'
 import { packFloats, packNoise, packPixels, unpack } from './pack.ts'
+import { resizeColumns, resizeRows } from './resize.ts'
 
 export const plainKernel: Kernel = {
   scope: (work) =>
@@ -23,4 +24,6 @@ export const plainKernel: Kernel = {
   pairProducts,
   auction,
   linearSum,
+  resizeRows,
+  resizeColumns,
 }

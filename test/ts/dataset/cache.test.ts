@@ -1,28 +1,20 @@
 /** The cache of decoded data sets: decoded once, whole or not at all, and never a changed byte. */
 import { spawn } from 'node:child_process'
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { cacheSource, datasetsFolder, listCached, openCached } from '../../../ts/dataset/cache/index.ts'
 import type { Chunk, DatasetSource } from '../../../ts/dataset/source.ts'
 import { openStored } from '../../../ts/dataset/stored.ts'
+import { useTemporaryHome } from '../../fixture/home.ts'
 
 const SHAPE = [1, 2, 3] as const
 const NUM_IMAGES = 50
 const pixelsOf = (index: number): Uint8Array => Uint8Array.from({ length: 6 }, (_, at) => (index * 7 + at) % 256)
 
-let home: string
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'immiscible-cache-'))
-  vi.stubEnv('IMMISCIBLE_HOME', home)
-})
-afterEach(() => {
-  vi.unstubAllEnvs()
-  rmSync(home, { recursive: true, force: true })
-})
+const home = useTemporaryHome()
 
 interface Changes {
   readonly version?: number
@@ -106,7 +98,10 @@ test('two that ask at once: one decodes, the other waits for it', async () => {
 
 test('a process that is killed while it decodes leaves nothing that counts, and the next one sweeps it', async () => {
   const script = fileURLToPath(new URL('../../fixture/endless-decoding.ts', import.meta.url))
-  const child = spawn(process.execPath, [script], { env: { ...process.env, IMMISCIBLE_HOME: home }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [script], {
+    env: { ...process.env, IMMISCIBLE_HOME: home() },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await new Promise((resolve) => child.stdout.once('data', resolve))
   const left = readdirSync(datasetsFolder())
   expect(left.some((name) => name.includes('.tmp-'))).toBe(true)

@@ -1,22 +1,13 @@
 /** A data set of the caller's: an object or an iterator, read once, and found again by its content. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { readdirSync, rmSync } from 'node:fs'
+import { expect, test } from 'vitest'
 import { datasetsFolder } from '../../../ts/dataset/cache/index.ts'
 import type { OwnDataset, OwnImage } from '../../../ts/dataset/custom.ts'
 import { openDataset } from '../../../ts/dataset/table.ts'
 import { prepare } from '../../../ts/prepare.ts'
+import { useTemporaryHome } from '../../fixture/home.ts'
 
-let home: string
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'immiscible-custom-'))
-  vi.stubEnv('IMMISCIBLE_HOME', home)
-})
-afterEach(() => {
-  vi.unstubAllEnvs()
-  rmSync(home, { recursive: true, force: true })
-})
+const home = useTemporaryHome()
 
 const IMAGE_SHAPE = [1, 4, 4] as const
 const COMMON = { outputDir: 'unused', globalBatchSize: 8 }
@@ -56,7 +47,7 @@ test('an object and an iterator with the same images are the same data set', asy
 test('afterwards its section alone opens it; without the cache it names what is missing', async () => {
   const { config, dataset } = await prepare({ ...COMMON, dataset: readable })
   expect((await openDataset(config.dataset)).sha256).toBe(dataset.sha256)
-  rmSync(home, { recursive: true })
+  rmSync(home(), { recursive: true })
   await expect(openDataset(config.dataset)).rejects.toThrow("the data set 'mine' is not in the cache")
 })
 

@@ -1,5 +1,5 @@
 /** Parquet as pyarrow writes it and as the Hub holds it: images of PNG, compared pixel by pixel, with their labels and classes. */
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { parquetDataset } from '../../../protocol/dataset.ts'
@@ -136,6 +136,12 @@ test.each(['hub', 'folders', 'flat'])('the splits of a folder: %s', async (name)
     expect(decoded.labels).toEqual(files.answer.labels.slice(from, to))
   }
   await expectRefused(async () => open(at(name), { split: 'valid' }), at(name), /expected parquet files of the split 'valid', got .*train/)
+})
+
+test('a single file is taken whole, whatever the split is called', async () => {
+  const folder = testFolder()
+  copyFileSync(at('plain.parquet'), join(folder, 'data.parquet'))
+  for (const split of ['train', 'valid']) expect((await decodeAll(open(folder, { split }))).labels).toEqual(files.answer.labels)
 })
 
 describe("the Hub's cache", () => {

@@ -1,22 +1,12 @@
 /** Numbers of a data set, beside NumPy's of the same bytes. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { cacheSource, openCached } from '../../../ts/dataset/cache/index.ts'
 import { countClasses, measureDataset, type ChannelStatistics } from '../../../ts/dataset/statistics.ts'
 import { datasetOf } from '../../../ts/dataset/stored.ts'
 import { runPython } from '../../fixture/python.ts'
+import { useTemporaryHome } from '../../fixture/home.ts'
 
-let home: string
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'immiscible-statistics-'))
-  vi.stubEnv('IMMISCIBLE_HOME', home)
-})
-afterEach(() => {
-  vi.unstubAllEnvs()
-  rmSync(home, { recursive: true, force: true })
-})
+useTemporaryHome()
 
 /** By part and channel. */
 const NUMPY = `

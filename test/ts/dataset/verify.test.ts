@@ -1,34 +1,15 @@
 /** Decoded data sets that were changed are found, each by its file; and what is removed is what was asked for, and nothing that somebody is at. */
 import { spawn } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { cleanDatasets, listDatasets, verifyDatasets, type DatasetCheck } from '../../../ts/data.ts'
 import { datasetsFolder } from '../../../ts/dataset/cache/index.ts'
 import { openOwn } from '../../../ts/dataset/table.ts'
+import { useTemporaryHome } from '../../fixture/home.ts'
 
-let home: string
-beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), 'immiscible-verify-'))
-  vi.stubEnv('IMMISCIBLE_HOME', home)
-})
-afterEach(() => {
-  vi.unstubAllEnvs()
-  rmSync(home, { recursive: true, force: true })
-})
+const home = useTemporaryHome()
 
 const NUM_IMAGES = 20
 
@@ -109,20 +90,20 @@ test('one is named by its folder, its path or its data set; what is none is said
     expect((await verify(names)).map(({ folder }) => folder)).toEqual([one])
   }
   await expect(verify(['three'])).rejects.toThrow(/three: expected a decoded data set in .*, got nothing of that name/)
-  for (const names of [['one', 'three'], [home], [datasetsFolder()], ['..'], ['.'], ['']]) {
+  for (const names of [['one', 'three'], [home()], [datasetsFolder()], ['..'], ['.'], ['']]) {
     expect(() => cleanDatasets(names)).toThrow('got nothing of that name')
   }
   expect([one, two].every((folder) => existsSync(folder))).toBe(true)
 })
 
 /** All paths below the cache. */
-const everything = (): string[] => readdirSync(home, { recursive: true, encoding: 'utf8' }).toSorted()
+const everything = (): string[] => readdirSync(home(), { recursive: true, encoding: 'utf8' }).toSorted()
 
 test('clean removes what it was told, and frees what it says', async () => {
   const [one, two] = [await store('one'), await store('two')]
   writeFileSync(join(datasetsFolder(), 'notes.txt'), 'mine')
   for (const folder of ['folder', 'folder.tmp-mine', '.tmp-']) mkdirSync(join(datasetsFolder(), folder))
-  mkdirSync(join(home, 'python'))
+  mkdirSync(join(home(), 'python'))
   const before = everything()
   expect(cleanDatasets([])).toEqual([])
   expect(cleanDatasets(['one'], { isDryRun: true })).toEqual([
@@ -130,7 +111,7 @@ test('clean removes what it was told, and frees what it says', async () => {
   ])
   expect(everything()).toEqual(before)
   cleanDatasets(['one'])
-  const isOf = (folder: string) => (path: string) => !join(home, path).startsWith(folder)
+  const isOf = (folder: string) => (path: string) => !join(home(), path).startsWith(folder)
   expect(everything()).toEqual(before.filter(isOf(one)))
   cleanDatasets('all')
   expect(everything()).toEqual(before.filter(isOf(one)).filter(isOf(two)))
@@ -141,7 +122,7 @@ const sizeOf = (folder: string): number => readdirSync(folder).reduce((sum, name
 test('a damaged one can be removed; of one that is elsewhere the link alone', async () => {
   const [one, two] = [await store('one'), await store('two')]
   writeFileSync(join(one, 'dataset.json'), '{')
-  const elsewhere = join(home, 'elsewhere')
+  const elsewhere = join(home(), 'elsewhere')
   renameSync(two, elsewhere)
   symlinkSync(elsewhere, two)
   expect((await verify(['two'])).map(({ problems }) => problems)).toEqual([[]])

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BUILDS, compileKernels } from '../../../ts/bootstrap/compile-kernels.ts'
+import { createAxis } from '../../../ts/dataset/image/resize-weights.ts'
 import type { ArrayType, NumberArray } from '../../../ts/kernel/kernel.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { bestSimdBuild, createSimdKernel } from '../../../ts/kernel/simd/simd.ts'
@@ -201,6 +202,52 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
       const costs = Float32Array.of(1, 2, 3, 4, 5, 6, 7, bad, 9)
       for (const either of [plainKernel, kernel]) expect(() => either.linearSum(costs, 3, new Int32Array(3))).toThrow(RangeError)
     }
+  })
+
+  test('passes of a resize: filters, boxes, gaps between rows, weights that overshoot', () => {
+    const sides = fc.record({
+      size: size(40),
+      results: size(37),
+      from: fc.double({ min: 0, max: 0.9, noNaN: true }),
+      part: fc.double({ min: 0.05, max: 1, noNaN: true }),
+    })
+    const filters = fc.constantFrom('box', 'bilinear', 'bicubic', 'lanczos')
+    fc.assert(
+      fc.property(
+        sides,
+        filters,
+        size(20),
+        fc.constantFrom(1, 2, 3, 4),
+        size(9),
+        ({ size: length, results, from, part }, filter, lines, channels, gap) => {
+          const sums = createAxis(filter)(length, from * length, (from + part * (1 - from)) * length, results, 0, results)
+          // Half of them extremes, where filters overshoot.
+          const pixels = Uint8Array.from({ length: 50 * 4 * 50 }, (_, at) => [0, 255, at * 31 + gap, at >> 3][(at * 7919 + length) % 4])
+          const rowStep = sums.length * channels + gap
+          const rows = pixels.subarray(0, (lines - 1) * rowStep + sums.length * channels)
+          expectSameBits(Uint8Array, channels * lines * results, (k, out) => k.resizeRows(rows, rowStep, lines, channels, sums, out))
+          const [width, step] = [lines * channels, lines * channels + gap]
+          const columns = pixels.subarray(0, (sums.length - 1) * step + width)
+          expectSameBits(Uint8Array, results * width, (k, out) => k.resizeColumns(columns, step, width, sums, out))
+        },
+      ),
+      { numRuns: 400 },
+    )
+  })
+
+  test('rows that end where the memory of a kernel ends', () => {
+    const fresh = createSimdKernel(build)
+    const weights = Int32Array.from({ length: 16 }, (_, at) => (at % 4 === 0 ? 2 ** 22 : 0))
+    const sums = { starts: new Int32Array(4), counts: new Int32Array(4).fill(1), weights, stride: 4 }
+    fresh.scope((arena) => {
+      const used = arena.array(Uint8Array, 64).byteOffset + 64 + 3 * 64
+      const placed = { ...sums, starts: arena.place(sums.starts), counts: arena.place(sums.counts), weights: arena.place(sums.weights) }
+      const out = arena.array(Uint8Array, 64)
+      const last = arena.array(Uint8Array, 2 * 65_536 - used - 64).fill(9)
+      expect(last.byteOffset + last.length).toBe(last.buffer.byteLength)
+      for (const channels of [1, 3]) fresh.resizeRows(last.subarray(-channels), channels, 1, channels, placed, out)
+      expect([...out.subarray(0, 12)]).toEqual(Array.from({ length: 12 }, () => 9))
+    })
   })
 
   test('an arena that outgrows its memory keeps what is in it', () => {

@@ -278,7 +278,7 @@ describe('what cannot be done to latents is refused', () => {
     describeVae({ _class_name: 'AutoencoderKL', latent_channels: 16 })
     expect(messages()[0]).toContain('expected latent_channels 4, since the latents of latents are 4 x 2 x 3, got 16')
     describeVae({ _class_name: 'AutoencoderKL', latent_channels: 4, shift_factor: 0.1 })
-    expect(messages()[0]).toContain('expected shift_factor null, since latents are scaled and not shifted, got 0.1')
+    expect(messages()[0]).toContain('expected shift_factor null, since latents are multiplied by a factor alone, got 0.1')
     describeVae({ _class_name: 'AutoencoderKL', latent_channels: 4 })
     expect(messages()).toEqual([])
     expect(messages(digits)).toEqual([`dataset.vae: expected null, since digits holds pixels and not latents, got ${folder}`])

@@ -1,4 +1,6 @@
 /** The weights of Pillow's filters along one axis, in its fixed point. */
+import type { WeightedSums } from '../../kernel/kernel.ts'
+import { WEIGHT_BITS } from '../../kernel/resize.ts'
 
 export type ResizeFilter = 'box' | 'bilinear' | 'bicubic' | 'lanczos'
 
@@ -18,16 +20,10 @@ const KERNELS: Readonly<Record<ResizeFilter, Kernel>> = {
   lanczos: { support: 3, weigh: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 }
 
-/** 8 bits of result and 2 of room for the filters that overshoot: PRECISION_BITS of Pillow's Resample.c. */
-export const WEIGHT_BITS = 32 - 8 - 2
-
-/** What each result along one axis is the weighted sum of. */
-export interface Axis {
-  starts: Int32Array
-  counts: Int32Array
-  /** `stride` for each result, in fixed point. */
-  weights: Int32Array
-  stride: number
+/** What each result along one axis is the weighted sum of: `starts` count from `first`, and nothing from `first + length` on has weight. */
+export interface Axis extends WeightedSums {
+  readonly first: number
+  readonly length: number
 }
 
 export type PrepareAxis = (size: number, from: number, to: number, results: number, first: number, count: number) => Axis
@@ -35,8 +31,9 @@ export type PrepareAxis = (size: number, from: number, to: number, results: numb
 /** precompute_coeffs and normalize_coeffs_8bpc of Pillow's Resample.c, for `count` results from `first` on; the last answer is kept. */
 export function createAxis(filter: ResizeFilter): PrepareAxis {
   const { support, weigh } = KERNELS[filter]
-  const axis: Axis = { starts: new Int32Array(0), counts: new Int32Array(0), weights: new Int32Array(0), stride: 0 }
+  let [starts, counts, weights] = [new Int32Array(0), new Int32Array(0), new Int32Array(0)]
   let exact = new Float64Array(0)
+  let axis: Axis = { starts, counts, weights, stride: 0, first: 0, length: 0 }
   let key = [0, 0, 0, 0, 0, 0]
 
   return (size, from, to, results, first, count) => {
@@ -47,31 +44,35 @@ export function createAxis(filter: ResizeFilter): PrepareAxis {
     const scale = Math.fround(Math.fround(to) - origin) / results
     const filterScale = Math.max(1, scale)
     const reach = support * filterScale
-    const stride = Math.ceil(reach) * 2 + 1
-    if (axis.starts.length < count) {
-      axis.starts = new Int32Array(count)
-      axis.counts = new Int32Array(count)
-    }
-    if (axis.weights.length < count * stride) axis.weights = new Int32Array(count * stride)
+    // The sums take four at a time.
+    const stride = Math.ceil((Math.ceil(reach) * 2 + 1) / 4) * 4
+    if (starts.length !== count) [starts, counts] = [new Int32Array(count), new Int32Array(count)]
+    if (weights.length < count * stride) weights = new Int32Array(count * stride)
     if (exact.length < stride) exact = new Float64Array(stride)
-    axis.stride = stride
-    const { starts, counts, weights } = axis
+    let begin = 0
+    let end = 0
     for (let at = 0; at < count; at++) {
       const center = origin + (first + at + 0.5) * scale
       const start = Math.max(0, Math.trunc(center - reach + 0.5))
-      const length = Math.min(size, Math.trunc(center + reach + 0.5)) - start
+      end = Math.min(size, Math.trunc(center + reach + 0.5))
+      const length = end - start
       let sum = 0
       for (let tap = 0; tap < length; tap++) {
         exact[tap] = weigh((tap + start - center + 0.5) * (1 / filterScale))
         sum += exact[tap]
       }
+      const row = at * stride
       for (let tap = 0; tap < length; tap++) {
         const weight = (sum === 0 ? exact[tap] : exact[tap] / sum) * (1 << WEIGHT_BITS)
-        weights[at * stride + tap] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5)
+        weights[row + tap] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5)
       }
-      starts[at] = start
+      // For so few, `fill` is slower.
+      for (let tap = length; tap < stride; tap++) weights[row + tap] = 0
+      if (at === 0) begin = start
+      starts[at] = start - begin
       counts[at] = length
     }
+    axis = { starts, counts, weights: weights.subarray(0, count * stride), stride, first: begin, length: end - begin }
     return axis
   }
 }

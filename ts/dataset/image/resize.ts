@@ -1,6 +1,8 @@
 /** Pillow's resize of 8-bit images, bit for bit: the same weights, in the same fixed point, in the same two passes. */
 import { ImmiscibleError } from '../../errors.ts'
-import { createAxis, WEIGHT_BITS, type Axis, type ResizeFilter } from './resize-weights.ts'
+import type { Arena, WeightedSums } from '../../kernel/kernel.ts'
+import { threadKernel } from '../../kernel/simd/simd.ts'
+import { createAxis, type Axis, type ResizeFilter } from './resize-weights.ts'
 
 export type { ResizeFilter } from './resize-weights.ts'
 
@@ -39,9 +41,6 @@ export type Box = readonly [left: number, top: number, right: number, bottom: nu
  */
 export type Resize = (pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, box?: Box, out?: Uint8Array) => Uint8Array
 
-/** What rounds to nearest. */
-const HALF = 1 << (WEIGHT_BITS - 1)
-
 /**
  * A resize with a filter, that keeps its weights for the next image of the same sizes, and its memory for all.
  *
@@ -54,7 +53,7 @@ const HALF = 1 << (WEIGHT_BITS - 1)
 export function createResize(filter: ResizeFilter): Resize {
   const horizontal = createAxis(filter)
   const vertical = createAxis(filter)
-  let between = new Uint8Array(0)
+  const kernel = threadKernel()
 
   return (pixels, from, to, box, out) => {
     const { channels, crop = whole(from) } = from
@@ -74,29 +73,38 @@ export function createResize(filter: ResizeFilter): Resize {
     const down = vertical(crop.height, top, bottom, to.height, window.top, height)
     const lost = crop.height - to.height
     const isVerticalFirst = lost > 0 && lost > 2 * (crop.width - to.width)
-    // What no result needs is left out of the first pass.
-    const [firstColumn, numColumns] = isVerticalFirst ? reachOf(across, width) : [0, width]
-    const [firstRow, numRows] = isVerticalFirst ? [0, height] : reachOf(down, height)
-    const betweenSize = numRows * numColumns
-    if (between.length < channels * betweenSize) between = new Uint8Array(channels * betweenSize)
-    const result = out ?? new Uint8Array(channels * height * width)
-    const step = from.isInterleaved ? channels : 1
+    // Planes are images of one channel.
+    const [planes, step] = from.isInterleaved ? [1, channels] : [channels, 1]
     const rowStep = from.width * step
-    // The common case, twice as fast: each weight is read once for the three channels.
-    const isPixelwise = from.isInterleaved === true && channels === 3 && !isVerticalFirst
-    if (isPixelwise) resizePixels(pixels, (crop.top + firstRow) * rowStep + crop.left * 3, rowStep, between, numRows, width, across)
-    for (let channel = 0; channel < channels; channel++) {
-      const start = (from.isInterleaved ? channel : channel * from.height * from.width) + crop.top * rowStep + crop.left * step
-      const middle = channel * betweenSize
-      const end = channel * height * width
-      if (isVerticalFirst) {
-        resizeColumns(pixels, start + firstColumn * step, rowStep, step, between, middle, height, numColumns, down)
-        resizeRows(between, middle - firstColumn, numColumns, 1, result, end, height, width, across)
-      } else {
-        if (!isPixelwise) resizeRows(pixels, start + firstRow * rowStep, rowStep, step, between, middle, numRows, width, across)
-        resizeColumns(between, middle - firstRow * width, width, 1, result, end, height, width, down)
+    const rowLength = across.length * step
+    const result = out ?? new Uint8Array(channels * height * width)
+    kernel.scope((arena) => {
+      const [acrossSums, downSums] = [placeSums(arena, across), placeSums(arena, down)]
+      const between = arena.array(Uint8Array, isVerticalFirst ? height * rowLength : step * down.length * width)
+      const placed = arena.array(Uint8Array, step * height * width)
+      for (let plane = 0; plane < planes; plane++) {
+        // What no result needs is left out.
+        const start = plane * from.height * from.width + (crop.top + down.first) * rowStep + (crop.left + across.first) * step
+        const needed = pixels.subarray(start, start + (down.length - 1) * rowStep + rowLength)
+        if (isVerticalFirst) {
+          kernel.resizeColumns(needed, rowStep, rowLength, downSums, between)
+          kernel.resizeRows(between, rowLength, height, step, acrossSums, placed)
+        } else {
+          kernel.resizeRows(needed, rowStep, down.length, step, acrossSums, between)
+          for (let channel = 0; channel < step; channel++) {
+            const [middle, end] = [channel * down.length * width, channel * height * width]
+            kernel.resizeColumns(
+              between.subarray(middle, middle + down.length * width),
+              width,
+              width,
+              downSums,
+              placed.subarray(end, end + height * width),
+            )
+          }
+        }
+        result.set(placed, plane * height * width)
       }
-    }
+    })
     return result
   }
 }
@@ -110,105 +118,9 @@ export function resize(pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, filte
   return known(pixels, from, to, box, out)
 }
 
-/** The first pixel that one of `count` results needs, and how many from there. */
-function reachOf({ starts, counts }: Axis, count: number): [first: number, length: number] {
-  return [starts[0], starts[count - 1] + counts[count - 1] - starts[0]]
-}
-
-/** As `resizeRows` for three channels beside each other, into three planes. */
-function resizePixels(
-  pixels: Uint8Array,
-  start: number,
-  rowStep: number,
-  out: Uint8Array,
-  height: number,
-  width: number,
-  { starts, counts, weights, stride }: Axis,
-): void {
-  const plane = height * width
-  let outAt = 0
-  for (let y = 0; y < height; y++) {
-    const row = start + y * rowStep
-    for (let x = 0; x < width; x++) {
-      let at = row + starts[x] * 3
-      let first = HALF
-      let second = HALF
-      let third = HALF
-      const begin = x * stride
-      const end = begin + counts[x]
-      for (let tap = begin; tap < end; tap++) {
-        const weight = weights[tap]
-        first = (first + Math.imul(pixels[at], weight)) | 0
-        second = (second + Math.imul(pixels[at + 1], weight)) | 0
-        third = (third + Math.imul(pixels[at + 2], weight)) | 0
-        at += 3
-      }
-      out[outAt] = clip(first >> WEIGHT_BITS)
-      out[outAt + plane] = clip(second >> WEIGHT_BITS)
-      out[outAt + 2 * plane] = clip(third >> WEIGHT_BITS)
-      outAt++
-    }
-  }
-}
-
-function resizeRows(
-  pixels: Uint8Array,
-  start: number,
-  rowStep: number,
-  step: number,
-  out: Uint8Array,
-  outStart: number,
-  height: number,
-  width: number,
-  { starts, counts, weights, stride }: Axis,
-): void {
-  let outAt = outStart
-  for (let y = 0; y < height; y++) {
-    const row = start + y * rowStep
-    for (let x = 0; x < width; x++) {
-      let at = row + starts[x] * step
-      let sum = HALF
-      const begin = x * stride
-      const end = begin + counts[x]
-      for (let tap = begin; tap < end; tap++) {
-        sum = (sum + Math.imul(pixels[at], weights[tap])) | 0
-        at += step
-      }
-      out[outAt++] = clip(sum >> WEIGHT_BITS)
-    }
-  }
-}
-
-function resizeColumns(
-  pixels: Uint8Array,
-  start: number,
-  rowStep: number,
-  step: number,
-  out: Uint8Array,
-  outStart: number,
-  height: number,
-  width: number,
-  { starts, counts, weights, stride }: Axis,
-): void {
-  let outAt = outStart
-  for (let y = 0; y < height; y++) {
-    const row = start + starts[y] * rowStep
-    const begin = y * stride
-    const end = begin + counts[y]
-    for (let x = 0; x < width; x++) {
-      let at = row + x * step
-      let sum = HALF
-      for (let tap = begin; tap < end; tap++) {
-        sum = (sum + Math.imul(pixels[at], weights[tap])) | 0
-        at += rowStep
-      }
-      out[outAt++] = clip(sum >> WEIGHT_BITS)
-    }
-  }
-}
-
-function clip(level: number): number {
-  return level < 0 ? 0 : level > 255 ? 255 : level
+/** Once for all planes. */
+function placeSums(arena: Arena, { starts, counts, weights, stride }: Axis): WeightedSums {
+  return { starts: arena.place(starts), counts: arena.place(counts), weights: arena.place(weights), stride }
 }
 
 function whole({ height, width }: { readonly height: number; readonly width: number }): Rectangle {

@@ -1,6 +1,6 @@
 /** The kernels in WASM SIMD: the signatures and the bits of the plain ones (assembly/ holds the sources, `npm run kernels` compiles them). */
 import { readFileSync } from 'node:fs'
-import type { Arena, ArrayType, Kernel, NumberArray } from '../kernel.ts'
+import type { Arena, ArrayType, Kernel, NumberArray, WeightedSums } from '../kernel.ts'
 
 const PAGE_BYTES = 65_536
 const MAX_PAGES = 65_536
@@ -9,6 +9,8 @@ export const MAX_ARENA_BYTES = MAX_PAGES * PAGE_BYTES
 /** Every array starts on a cache line. */
 const ALIGNMENT = 64
 const SCRATCH_BYTES = 128
+
+type Sums = readonly [starts: number, counts: number, weights: number, stride: number]
 
 interface Exports {
   normal(seed: number, stream: number, keys: number, numRows: number, dims: number, out: number, scratch: number): void
@@ -23,6 +25,14 @@ interface Exports {
   costFloat32(images: number, noise: number, n: number, dims: number, out: number): void
   pairProducts(x: number, y: number, yIndex: number, numRows: number, dims: number, out: number): void
   linearSum(cost: number, isInt: number, n: number, columnOfRow: number, scratch: number): number
+  resizeRows(
+    pixels: number,
+    rowStep: number,
+    numRows: number,
+    channels: number,
+    ...rest: readonly [...Sums, width: number, out: number, scratch: number]
+  ): void
+  resizeColumns(pixels: number, rowStep: number, width: number, ...rest: readonly [...Sums, height: number, out: number]): void
   auction(
     shortfall: number,
     rowMaxima: number,
@@ -128,6 +138,8 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     return answer
   }
 
+  const placeSums = ({ starts, counts, weights, stride }: WeightedSums): Sums => [place(starts), place(counts), place(weights), stride]
+
   return {
     scope,
     normal: (seed, stream, keys, dims, out) =>
@@ -166,6 +178,21 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
       scope(() => into(out, n * n * 4, (at) => wasm.costFloat32(place(images), place(noise), n, dims, at))),
     pairProducts: (x, y, yIndex, dims, out) =>
       scope(() => into(out, yIndex.length * 4, (at) => wasm.pairProducts(place(x), place(y), place(yIndex), yIndex.length, dims, at))),
+    resizeRows: (pixels, rowStep, numRows, channels, sums, out) =>
+      scope(() => {
+        const width = sums.starts.length
+        into(out, channels * numRows * width, (at) => {
+          const args = [place(pixels), rowStep, numRows, channels, ...placeSums(sums), width, at] as const
+          // Behind the pixels: what is read past the last one must be there.
+          wasm.resizeRows(...args, reserve(sums.weights.byteLength))
+        })
+      }),
+    resizeColumns: (pixels, rowStep, width, sums, out) =>
+      scope(() =>
+        into(out, sums.starts.length * width, (at) =>
+          wasm.resizeColumns(place(pixels), rowStep, width, ...placeSums(sums), sums.starts.length, at),
+        ),
+      ),
     auction: ({ shortfall, rowMaxima, shift }, images, noise, n, dims, tolerance, columnOfRow) =>
       scope(() => {
         const answer = reserve(16)

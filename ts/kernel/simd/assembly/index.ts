@@ -5,4 +5,5 @@ export { largestMagnitude, packNoise, packPixels, scaleFloats, unpack } from './
 export { benefitInt8, shortfalls } from './benefit'
 export { costFloat32, pairProducts } from './cost'
 export { auction } from './auction'
+export { resizeColumns, resizeRows } from './resize'
 export { linearSum } from './linear-sum'
