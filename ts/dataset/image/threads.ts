@@ -80,8 +80,6 @@ interface Thread {
 function startThread(options: DecoderOptions, module: URL): Thread {
   const waiting = new Map<number, { readonly name: string; readonly answer: PromiseWithResolvers<AlteredImage> }>()
   const thread = new Worker(module, { workerData: options })
-  // Only while it decodes does it keep the process alive.
-  thread.unref()
   let lastId = 0
   let failure: { readonly what: string; readonly cause?: Error } | undefined
 
@@ -104,6 +102,8 @@ function startThread(options: DecoderOptions, module: URL): Thread {
   })
   thread.on('error', (cause: Error) => fail({ what: `failed: ${cause.message}`, cause }))
   thread.on('exit', (code) => fail({ what: `ended with code ${code}` }))
+  // Only while it decodes does it keep the process alive; last, since to listen to messages does too.
+  thread.unref()
 
   return {
     numWaiting: () => waiting.size,

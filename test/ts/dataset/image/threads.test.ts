@@ -1,7 +1,9 @@
 /** Decoding in threads: the same images, notes and errors as on one, and never a thread that is left, nor a wait for one that is gone. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createDecoder, type DecoderOptions, type ImageDecoder } from '../../../../ts/dataset/image/decode.ts'
@@ -131,6 +133,19 @@ test('threads end with the reader, in the middle of their work', async () => {
   setTimeout(() => abort.abort(new Error('enough')), 50)
   await expect(pixelsOf(repeat(), createThreadedDecoder(OPTIONS, AT_ONCE), abort.signal)).rejects.toThrow('enough')
   expect([numStarted, numEnded]).toEqual([6, 6])
+})
+
+test('threads that nobody closed let the process end, but not before they are done', async () => {
+  const program = `
+    import { readFileSync } from 'node:fs'
+    import { createThreadedDecoder } from ${JSON.stringify(import.meta.resolve('../../../../ts/dataset/image/threads.ts'))}
+    const decoder = createThreadedDecoder(${JSON.stringify(OPTIONS)}, ${JSON.stringify(AT_ONCE)})
+    const bytes = readFileSync(${JSON.stringify(join(folder, '03.jpg'))})
+    for (let at = 0; at < 3; at++) console.log((await decoder.decode(bytes, 'one')).pixels.length)`
+  const path = join(folder, 'program.mjs')
+  writeFileSync(path, program)
+  const { stdout } = await promisify(execFile)(process.execPath, [path], { timeout: 10_000 })
+  expect(stdout).toBe('1200\n1200\n1200\n')
 })
 
 test('timers go on while it decodes here', async () => {
