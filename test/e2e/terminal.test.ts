@@ -121,7 +121,7 @@ describe.skipIf(!hasTmux)('a terminal', () => {
     terminal.type('clear; rm immiscible.config.json; ./im init; echo "ended $?"')
     terminal.press('Enter')
     for (const [question, said] of [
-      [/^data set \(digits, emoji\) \[digits\]:$/, 'emoji'],
+      [/^data set \(digits, emoji, .*\) \[digits\]:$/, 'emoji'],
       [/^objective .*\[ddim\]:$/, ''],
       [/^assignment strategy .*$/, 'gredy'],
     ] as const) {
