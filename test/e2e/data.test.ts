@@ -199,6 +199,28 @@ describe.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP
   })
 })
 
+test('clean tells a build that goes on from what a killed one left', { timeout: 30_000 }, async () => {
+  const child = spawn(process.execPath, [CLI, 'data', ...LARGE], {
+    cwd: folder,
+    env: { ...process.env, IMMISCIBLE_HOME: join(folder, 'home') },
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const held = await until('a build', 20, () => {
+    const { stdout } = data('clean', '--dry-run')
+    return /[1-9.]+ \wB so far/.test(stdout) && stdout
+  })
+  expect(held).toMatch(
+    new RegExp(`^left .*\\.tmp-[\\w-]+ \\([\\d.]+ .?B so far\\): process ${child.pid} is building it\nwould free 0 bytes`),
+  )
+  expect(held).not.toContain('killed')
+  child.kill('SIGKILL')
+  await new Promise((resolve) => child.once('close', resolve))
+  const { stdout } = data('clean')
+  expect(stdout).toMatch(
+    /^removed \S+\.tmp-[\w-]+ \([\d.]+ .B, left by a killed process\)\nremoved \S+\.lock \(\d+ bytes, left by a killed process\)\nfreed/,
+  )
+})
+
 let numRun = 0
 
 /** What can be seen of a command once it has ended. */

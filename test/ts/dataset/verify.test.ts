@@ -148,10 +148,14 @@ test.each(['source', 'own'])('what is being built is left; what its builder leav
   }
   child.kill('SIGKILL')
   await ended
-  const [left] = cleanDatasets([], { isDryRun: true })
-  expect(left.heldBy).toBeNull()
-  expect(left.bytes).toBeGreaterThan(0)
-  cleanDatasets([])
-  expect(readdirSync(datasetsFolder()).filter((name) => name.includes('.tmp-'))).toEqual([])
+  const notOurs = join(datasetsFolder(), 'mine.lock')
+  mkdirSync(notOurs)
+  const removals = cleanDatasets([], { isDryRun: true })
+  expect(removals.every(({ heldBy, bytes }) => heldBy === null && bytes > 0)).toBe(true)
+  expect(removals.map(({ name }) => name.replace(/(?<=-)[\da-f][\da-f-]{15,}/g, 'X'))).toEqual(
+    kind === 'source' ? ['numbers-X.tmp-X', 'numbers-X.lock'] : ['custom-numbers-.tmp-X'],
+  )
+  expect(cleanDatasets([])).toEqual(removals)
+  expect(readdirSync(datasetsFolder()).map((name) => join(datasetsFolder(), name))).toEqual([one, notOurs].toSorted())
   expect(existsSync(one)).toBe(true)
 })
