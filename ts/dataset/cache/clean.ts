@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findOwner, isAbandoned, removeAbandoned, tryLock } from '../../lock.ts'
-import { datasetsFolder, namesIn, TEMPORARY, type CachedCopy } from './folder.ts'
+import { datasetsFolder, explain, namesIn, TEMPORARY, type CachedCopy } from './folder.ts'
 
 export interface Removal {
   /** Of the folder. */
@@ -27,11 +27,15 @@ export function cleanCache(copies: readonly CachedCopy[], isDryRun: boolean): Re
   // Those of what is removed go with it.
   const withLock = [...copies.map(({ name }) => name), ...leftovers]
   const locks = names.filter((name) => name.endsWith(LOCK) && !withLock.includes(name.slice(0, -LOCK.length)))
-  return [
-    ...copies.map(({ name, folder }) => remove(name, folder, 'copy', isDryRun)),
-    ...leftovers.map((name) => remove(name, join(datasetsFolder(), name), 'leftover', isDryRun)),
-    ...locks.flatMap((name) => removeLock(name, join(datasetsFolder(), name), isDryRun)),
-  ]
+  try {
+    return [
+      ...copies.map(({ name, folder }) => remove(name, folder, 'copy', isDryRun)),
+      ...leftovers.map((name) => remove(name, join(datasetsFolder(), name), 'leftover', isDryRun)),
+      ...locks.flatMap((name) => removeLock(name, join(datasetsFolder(), name), isDryRun)),
+    ]
+  } catch (error) {
+    throw explain(error)
+  }
 }
 
 /** Of a process that is gone: nothing to say of others, at whose own folder that is said. */
