@@ -1,6 +1,6 @@
 /** `immiscible data` as a user types it: what it prints, where, how wide, and how it ends. */
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,6 +32,7 @@ answer = None
 `,
     folder,
   )
+  mkdirSync(join(folder, 'folder.png'))
   writeFileSync(join(folder, 'im'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, { mode: 0o755 })
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -157,7 +158,13 @@ test.each<[args: string[], status: number, message: RegExp]>([
   [['info', '--dataset', 'arrays'], 2, /dataset\.path/],
   [['info', '--dataset', 'arrays', '--dataset.path', 'gone.npz'], 1, /gone\.npz: expected a file or folder, got nothing there/],
   [['info', '--dataset', 'digits', '--images', '0'], 2, /--images: expected at least 1/],
-  [['info', '--dataset', 'digits', '--sheet', 'no/where.png'], 1, /no\/where\.png/],
+  [
+    ['info', '--dataset', 'digits', '--sheet', 'no/where.png'],
+    1,
+    /no\/where\.png: expected a file for the sheet in a folder, and \S+\/no is none/,
+  ],
+  [['info', '--dataset', 'digits', '--sheet', 'folder.png'], 1, /folder\.png: expected a file for the sheet, got a folder/],
+  [['info', '--dataset', 'digits', '--sheet', 'sheet.jpg'], 1, /sheet\.jpg: expected a name that ends in \.png for the sheet/],
   [['info', '--dataset', 'digits', '--seed', '3'], 2, /unknown option '--seed'/],
   [['verify', 'nothing'], 2, /nothing: expected a decoded data set in/],
   [['fnord'], 2, /unknown command 'fnord'/],
