@@ -87,7 +87,10 @@ function chooseCopies(names: readonly string[]): CachedCopy[] {
   })
   const unknown = chosen.filter(({ found }) => found.length === 0)
   if (unknown.length > 0) {
-    const message = `expected a decoded data set in ${datasetsFolder()}, got nothing of that name: \`immiscible data list\` shows them`
+    const damaged = copies.filter(({ record }) => !record).map((copy) => copy.name)
+    const message =
+      `expected a decoded data set in ${datasetsFolder()}, got nothing of that name: \`immiscible data list\` shows them` +
+      (damaged.length > 0 ? `; damaged ones go by the names of their folders: ${damaged.join(', ')}` : '')
     throw new ConfigError(unknown.map(({ name }) => ({ path: name, message })))
   }
   return copies.filter((copy) => chosen.some(({ found }) => found.includes(copy)))

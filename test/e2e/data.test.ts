@@ -153,6 +153,7 @@ test('clean removes nothing of which it was not told', () => {
 })
 
 test.each<[args: string[], status: number, message: RegExp]>([
+  [['info'], 2, /^immiscible: info: expected a data set: name a decoded copy, or give --dataset$/m],
   [['info', 'nothing'], 2, /nothing: expected a decoded data set in/],
   [['info', 'colours', '--dataset', 'digits'], 2, /expected the name of a decoded copy, or flags of a data set, got 'colours' and flags/],
   [['info', '--dataset', 'arrays'], 2, /dataset\.path/],

@@ -150,6 +150,11 @@ test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)(
   },
 )
 
+test('what the worker refuses comes without its prefix', { timeout: 60 * SECONDS }, async () => {
+  const gone = join(folder, 'gone')
+  await expect(encodeDataset(optionsOf({ vae: gone, output: join(folder, 'refused.safetensors') }))).rejects.toThrow(/^encode: vae: /)
+})
+
 // What does not fit the autoencoder: test/py/test_encode.py.
 const refused: readonly [string, Partial<EncodeOptions>, string][] = [
   ['a grey data set', { dataset: 'digits' }, 'dataset: expected images of 3 channels, as the autoencoder takes, got 1'],

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
+  ConfigError,
   ImmiscibleError,
   inspectDataset,
   writeContactSheet,
@@ -66,7 +67,11 @@ async function chooseDataset(
     return { input: { copy: name }, memory: {} }
   }
   // Nothing of the run itself is looked at.
-  const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags })
+  const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags }).catch((error: unknown) => {
+    const isNothing =
+      error instanceof ConfigError && error.problems.some(({ path, message }) => path === 'dataset' && /got nothing$/.test(message))
+    throw isNothing ? new ImmiscibleError('CONFIG', 'info: expected a data set: name a decoded copy, or give --dataset') : error
+  })
   if (file !== undefined) log(`config ${file}${run === undefined ? '' : `, run ${run}`}`)
   return { input: config.dataset, memory: { memoryBytes: config.pipeline.datasetBytes } }
 }

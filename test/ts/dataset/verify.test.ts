@@ -122,6 +122,10 @@ const sizeOf = (folder: string): number => readdirSync(folder).reduce((sum, name
 test('a damaged one can be removed; of one that is elsewhere the link alone', async () => {
   const [one, two] = [await store('one'), await store('two')]
   writeFileSync(join(one, 'dataset.json'), '{')
+  const name = one.slice(datasetsFolder().length + 1)
+  const [{ file, message }] = (await verify([name]))[0].problems
+  expect([file, message]).toEqual([join(one, 'dataset.json'), expect.stringMatching(/^expected the record of a decoded data set; remove/)])
+  expect(() => cleanDatasets(['one'])).toThrow(`; damaged ones go by the names of their folders: ${name}`)
   const elsewhere = join(home(), 'elsewhere')
   renameSync(two, elsewhere)
   symlinkSync(elsewhere, two)
