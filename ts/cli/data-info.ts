@@ -69,7 +69,7 @@ async function chooseDataset(
   // Nothing of the run itself is looked at.
   const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags }).catch((error: unknown) => {
     const isNothing =
-      error instanceof ConfigError && error.problems.some(({ path, message }) => path === 'dataset' && /got nothing$/.test(message))
+      error instanceof ConfigError && error.problems.some(({ path, message }) => path === 'dataset' && message.endsWith('got nothing'))
     throw isNothing ? new ImmiscibleError('CONFIG', 'info: expected a data set: name a decoded copy, or give --dataset') : error
   })
   if (file !== undefined) log(`config ${file}${run === undefined ? '' : `, run ${run}`}`)
