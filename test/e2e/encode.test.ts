@@ -138,12 +138,13 @@ test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)(
   async (signal) => {
     const output = join(folder, 'stopped.safetensors')
     const flags = ['data', 'encode', '--dataset', 'emoji', '--vae', vae, '--output', output, '--batch-size', '1', '--device', 'cpu']
-    const child = spawn(process.execPath, [CLI, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [CLI, ...flags], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
     let said = ''
     child.stderr.on('data', (text: Buffer) => (said += text.toString()))
     const temporary = join(folder, '.tmp-stopped.safetensors')
     while (!existsSync(temporary)) await new Promise((resolve) => setTimeout(resolve, 20))
-    child.kill(signal)
+    // A terminal's Ctrl-C reaches Python as well.
+    process.kill(signal === 'SIGINT' ? -(child.pid as number) : (child.pid as number), signal)
     const code = await new Promise((resolve) => child.once('exit', resolve))
     expect([code, said.split('\n').slice(-2)]).toEqual([130, ['immiscible: interrupted', '']])
     expect(readdirSync(folder).filter((name) => name.includes('stopped'))).toEqual([])
