@@ -1,6 +1,6 @@
 /** What `immiscible data` does: the data sets that there are, what is in them, whether they are as they were decoded, and their removal. */
 import { statSync, writeFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { DATASET_KINDS, type DatasetKind, type DatasetRecord, type TrainConfigInput } from '../protocol/index.ts'
 import { cleanCache, datasetsFolder, listCached, openCached, verifyCopy, type CachedCopy } from './dataset/cache/index.ts'
 import type { CopyCheck, Removal as DatasetRemoval } from './dataset/cache/index.ts'
@@ -88,7 +88,10 @@ function chooseCopies(names: readonly string[]): CachedCopy[] {
   })
   const unknown = chosen.filter(({ found }) => found.length === 0)
   if (unknown.length > 0) {
-    const message = `expected a decoded data set in ${datasetsFolder()}, got nothing of that name: \`immiscible data list\` shows them`
+    const damaged = copies.filter(({ record }) => !record).map((copy) => copy.name)
+    const message =
+      `expected a decoded data set in ${datasetsFolder()}, got nothing of that name: \`immiscible data list\` shows them` +
+      (damaged.length > 0 ? `; damaged ones go by the names of their folders: ${damaged.join(', ')}` : '')
     throw new ConfigError(unknown.map(({ name }) => ({ path: name, message })))
   }
   return copies.filter((copy) => chosen.some(({ found }) => found.includes(copy)))
@@ -143,11 +146,24 @@ export async function inspectDataset(input: InspectInput, options: InspectOption
 
 /**
  * A PNG with images of a data set side by side: the first `numImages` of a fixed shuffle, small ones enlarged without smoothing.
- * Throws a DATASET error where they are no pixels of 1 or 3 channels, or the file cannot be written.
+ * Throws a DATASET error where they are no pixels of 1 or 3 channels, or the file cannot be written or does not end in .png.
  */
 export async function writeContactSheet(input: InspectInput, file: string, numImages = 64, options: InspectOptions = {}): Promise<void> {
+  const refuse = (message: string, cause?: unknown): never => {
+    throw new ImmiscibleError('DATASET', `${resolve(file)}: ${message}`, { cause })
+  }
+  if (!file.toLowerCase().endsWith('.png')) refuse('expected a name that ends in .png for the sheet')
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) refuse('expected a file for the sheet, got a folder')
+  const folder = dirname(resolve(file))
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    refuse(`expected a file for the sheet in a folder, and ${folder} is none`)
   const { dataset } = await open(input, options)
-  writeFileSync(file, await drawSheet(dataset, numImages))
+  const sheet = await drawSheet(dataset, numImages)
+  try {
+    writeFileSync(file, sheet)
+  } catch (cause) {
+    refuse(`the sheet cannot be written (${(cause as NodeJS.ErrnoException).code})`, cause)
+  }
 }
 
 const MEMORY_BYTES = 2 ** 31

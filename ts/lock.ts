@@ -54,6 +54,20 @@ export function findOwner(folder: string): LockOwner | undefined {
   return owner !== undefined && isAlive(owner) ? owner : undefined
 }
 
+/** Whether the lock `folder` is there, and its owner is a process that has ended. One without a readable owner is not taken for a lock. */
+export function isAbandoned(folder: string): boolean {
+  const owner = readOwner(folder)?.owner
+  return owner !== undefined && !isAlive(owner)
+}
+
+/** Removes it if it is abandoned. Answers whether it was. */
+export function removeAbandoned(folder: string): boolean {
+  const held = readOwner(folder)
+  if (held?.owner === undefined || isAlive(held.owner)) return false
+  clear(folder, held.file)
+  return true
+}
+
 /**
  * Runs `work` while no other process that asks for the same `folder` does.
  *

@@ -22,6 +22,8 @@ def main(arguments: list[str]) -> int:
         from .worker import run_worker
 
         return run_worker()
+    # It ends by SystemExit, so that files which are half written are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from .tool import run_tool
 
     return run_tool(arguments)

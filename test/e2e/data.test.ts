@@ -1,12 +1,14 @@
 /** `immiscible data` as a user types it: what it prints, where, how wide, and how it ends. */
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { DatasetCheck, DatasetDetails, DatasetList, DatasetRemoval } from '../../ts/index.ts'
+import { serveFiles, stall } from '../fixture/file-server.ts'
 import { runPython } from '../fixture/python.ts'
+import { until } from './run.ts'
 import { hasTmux, openTerminal, type Terminal } from './terminal.ts'
 
 const CLI = fileURLToPath(new URL('../../ts/cli/main.ts', import.meta.url))
@@ -23,12 +25,14 @@ rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
 np.savez(folder / "colours.npz", images=images, labels=np.arange(60) % 30)
 np.save(folder / "latents.npy", rng.normal(0, 1, (9, 4, 2, 2)).astype(np.float32))
+np.savez_compressed(folder / "large.npz", images=np.zeros((60_000, 64, 64, 3), np.uint8))
 pixels = images.reshape(-1, 3) / 255
 (folder / "expected.json").write_text(json.dumps(dict(mean=pixels.mean(0).tolist(), std=pixels.std(0).tolist())))
 answer = None
 `,
     folder,
   )
+  mkdirSync(join(folder, 'folder.png'))
   writeFileSync(join(folder, 'im'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, { mode: 0o755 })
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -45,6 +49,8 @@ function json(...args: string[]): unknown {
   return JSON.parse(stdout)
 }
 
+/** Takes seconds to decode. */
+const LARGE = ['info', '--dataset', 'arrays', '--dataset.path', 'large.npz']
 const COLOURS = ['info', '--dataset', 'arrays', '--dataset.path', 'colours.npz']
 
 test('list: every kind, and nothing decoded yet', () => {
@@ -147,12 +153,19 @@ test('clean removes nothing of which it was not told', () => {
 })
 
 test.each<[args: string[], status: number, message: RegExp]>([
+  [['info'], 2, /^immiscible: info: expected a data set: name a decoded copy, or give --dataset$/m],
   [['info', 'nothing'], 2, /nothing: expected a decoded data set in/],
   [['info', 'colours', '--dataset', 'digits'], 2, /expected the name of a decoded copy, or flags of a data set, got 'colours' and flags/],
   [['info', '--dataset', 'arrays'], 2, /dataset\.path/],
   [['info', '--dataset', 'arrays', '--dataset.path', 'gone.npz'], 1, /gone\.npz: expected a file or folder, got nothing there/],
   [['info', '--dataset', 'digits', '--images', '0'], 2, /--images: expected at least 1/],
-  [['info', '--dataset', 'digits', '--sheet', 'no/where.png'], 1, /no\/where\.png/],
+  [
+    ['info', '--dataset', 'digits', '--sheet', 'no/where.png'],
+    1,
+    /no\/where\.png: expected a file for the sheet in a folder, and \S+\/no is none/,
+  ],
+  [['info', '--dataset', 'digits', '--sheet', 'folder.png'], 1, /folder\.png: expected a file for the sheet, got a folder/],
+  [['info', '--dataset', 'digits', '--sheet', 'sheet.jpg'], 1, /sheet\.jpg: expected a name that ends in \.png for the sheet/],
   [['info', '--dataset', 'digits', '--seed', '3'], 2, /unknown option '--seed'/],
   [['verify', 'nothing'], 2, /nothing: expected a decoded data set in/],
   [['fnord'], 2, /unknown command 'fnord'/],
@@ -160,6 +173,60 @@ test.each<[args: string[], status: number, message: RegExp]>([
   const said = data(...args)
   expect(said.stderr).toMatch(message)
   expect(said.status).toBe(status)
+})
+
+/** Sends the signal as soon as there is something in such a file below the cache; answers how it ended, and what is there then. */
+async function interrupt(signal: NodeJS.Signals, file: RegExp, args: readonly string[]) {
+  const home = mkdtempSync(join(folder, 'home-'))
+  const child = spawn(process.execPath, [CLI, 'data', ...args], { cwd: folder, env: { ...process.env, IMMISCIBLE_HOME: home } })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let said = ''
+  child.stderr.on('data', (text: Buffer) => (said += text.toString()))
+  const files = (): string[] => readdirSync(home, { recursive: true, encoding: 'utf8' })
+  await until(`${String(file)}: ${said}`, 20, () =>
+    files().some((path) => file.test(path) && (statSync(join(home, path), { throwIfNoEntry: false })?.size ?? 0) > 0),
+  )
+  child.kill(signal)
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  return { code, lines: said.trimEnd().split('\n'), left: files() }
+}
+
+describe.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
+  test('ends info, and nothing is left', { timeout: 30_000 }, async () => {
+    const { code, lines, left } = await interrupt(signal, /\.tmp-[\da-f-]+.images\.bin$/, [...LARGE])
+    expect([code, lines.at(-1), left]).toEqual([130, 'immiscible: interrupted', ['datasets']])
+  })
+
+  test('ends fetch, and what came is kept for the next time', { timeout: 30_000 }, async () => {
+    await using server = await serveFiles({})
+    server.misbehave = (context) => stall(context, { bytes: new Uint8Array(1000) }, 100)
+    const { code, lines, left } = await interrupt(signal, /\.partial$/, ['fetch', 'cifar10', '--url', server.url])
+    expect([code, lines.at(-1)]).toEqual([130, 'immiscible: interrupted'])
+    expect(left.filter((path) => /\.lock|\.tmp-/.test(path))).toEqual([])
+    expect(left.some((path) => path.endsWith('.partial'))).toBe(true)
+  })
+})
+
+test('clean tells a build that goes on from what a killed one left', { timeout: 30_000 }, async () => {
+  const child = spawn(process.execPath, [CLI, 'data', ...LARGE], {
+    cwd: folder,
+    env: { ...process.env, IMMISCIBLE_HOME: join(folder, 'home') },
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const held = await until('a build', 20, () => {
+    const { stdout } = data('clean', '--dry-run')
+    return /[1-9.]+ \wB so far/.test(stdout) && stdout
+  })
+  expect(held).toMatch(
+    new RegExp(`^left .*\\.tmp-[\\w-]+ \\([\\d.]+ .?B so far\\): process ${child.pid} is building it\nwould free 0 bytes`),
+  )
+  expect(held).not.toContain('killed')
+  child.kill('SIGKILL')
+  await new Promise((resolve) => child.once('close', resolve))
+  const { stdout } = data('clean')
+  expect(stdout).toMatch(
+    /^removed \S+\.tmp-[\w-]+ \([\d.]+ .B, left by a killed process\)\nremoved \S+\.lock \(\d+ bytes, left by a killed process\)\nfreed/,
+  )
 })
 
 let numRun = 0

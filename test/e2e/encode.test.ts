@@ -132,6 +132,30 @@ test('a SIGKILL in the middle leaves no output, and the next call makes it', { t
   expect(existsSync(temporary)).toBe(false)
 })
 
+test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)(
+  '%s ends it, and nothing is left',
+  { timeout: 120 * SECONDS },
+  async (signal) => {
+    const output = join(folder, 'stopped.safetensors')
+    const flags = ['data', 'encode', '--dataset', 'emoji', '--vae', vae, '--output', output, '--batch-size', '1', '--device', 'cpu']
+    const child = spawn(process.execPath, [CLI, ...flags], { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+    let said = ''
+    child.stderr.on('data', (text: Buffer) => (said += text.toString()))
+    const temporary = join(folder, '.tmp-stopped.safetensors')
+    while (!existsSync(temporary)) await new Promise((resolve) => setTimeout(resolve, 20))
+    // A terminal's Ctrl-C reaches Python as well.
+    process.kill(signal === 'SIGINT' ? -(child.pid as number) : (child.pid as number), signal)
+    const code = await new Promise((resolve) => child.once('exit', resolve))
+    expect([code, said.split('\n').slice(-2)]).toEqual([130, ['immiscible: interrupted', '']])
+    expect(readdirSync(folder).filter((name) => name.includes('stopped'))).toEqual([])
+  },
+)
+
+test('what the worker refuses comes without its prefix', { timeout: 60 * SECONDS }, async () => {
+  const gone = join(folder, 'gone')
+  await expect(encodeDataset(optionsOf({ vae: gone, output: join(folder, 'refused.safetensors') }))).rejects.toThrow(/^encode: vae: /)
+})
+
 // What does not fit the autoencoder: test/py/test_encode.py.
 const refused: readonly [string, Partial<EncodeOptions>, string][] = [
   ['a grey data set', { dataset: 'digits' }, 'dataset: expected images of 3 channels, as the autoencoder takes, got 1'],

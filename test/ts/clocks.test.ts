@@ -13,6 +13,8 @@ const TOLD: Readonly<Record<string, readonly RegExp[]>> = {
   'ts/view/page/panels.mjs': [/time: items\[0\]\?\.time \?\? Date\.now\(\)/, /const at = new Date\(time\)/],
   'ts/report/run-report.ts': [/time: Date\.now\(\)/],
   'ts/train.ts': [/time: Date\.now\(\)/, /createdAt: new Date\(\)/],
+  // Retry-After may be a date.
+  'ts/download/retry.ts': [/at - Date\.now\(\)/],
   'ts/dataset/cache/write.ts': [/createdAt: new Date\(\)/],
   'ts/worker/managed-environment.ts': [/writeFileSync\(logFile, `\$\{new Date\(\)/],
   'ts/recipe/objectives.ts': [/const stamp = new Date\(\)/],

@@ -1,7 +1,8 @@
 /** `immiscible data encode`: parses, calls, shows how far it is. */
 import type { Command } from 'commander'
-import { encodeDataset } from '../index.ts'
+import { encodeDataset, type EncodeOptions } from '../index.ts'
 import { addConfigFlags, loadFlags } from './config-flags.ts'
+import { withInterrupt } from './interrupt.ts'
 import { integer } from './parse.ts'
 import { createProgress } from './progress.ts'
 
@@ -30,7 +31,7 @@ export function addDataEncode(data: Command, print: (text: string) => void, log:
       const { vae, output, overwrite = false, mirrored = false, batchSize, device, json } = flags
       const { config } = await loadFlags({ outputDir: 'unused', ...flags })
       const progress = createProgress(process.stderr)
-      const result = await encodeDataset({
+      const options: EncodeOptions = {
         dataset: config.dataset,
         vae,
         output,
@@ -47,7 +48,9 @@ export function addDataEncode(data: Command, print: (text: string) => void, log:
           progress.show('encoding', numImages, total)
           if (numImages === total) progress.end()
         },
-      })
+      }
+      const encoding = withInterrupt((signal) => encodeDataset({ ...options, signal }))
+      const result = await encoding.finally(() => progress.end())
       const { file, shape, scalingFactor } = result
       print(json ? JSON.stringify(result, null, 2) : `${file}  ${shape.join(' x ')}, to be multiplied by ${scalingFactor}`)
       if (!json) log(`train with: npx immiscible train --dataset arrays --path ${file}`)

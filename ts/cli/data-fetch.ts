@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { fetchDataset, type FetchOptions } from '../index.ts'
 import { formatBytes } from './bytes.ts'
+import { withInterrupt } from './interrupt.ts'
 import { createProgress } from './progress.ts'
 
 /** Adds the command to `data`. */
@@ -18,8 +19,7 @@ export function addDataFetch(data: Command, print: (text: string) => void, log: 
     .action(async (name: string, flags: FetchOptions) => {
       const progress = createProgress(process.stderr, formatBytes)
       let shown: string | undefined
-      const fetched = await fetchDataset(name, {
-        ...flags,
+      const watching: FetchOptions = {
         onNotice(message) {
           progress.end()
           log(message)
@@ -29,7 +29,9 @@ export function addDataFetch(data: Command, print: (text: string) => void, log: 
           shown = file
           progress.show(file, bytes, total)
         },
-      }).finally(() => progress.end())
+      }
+      const fetching = withInterrupt((signal) => fetchDataset(name, { ...flags, ...watching, signal }))
+      const fetched = await fetching.finally(() => progress.end())
       if (fetched.licence !== null) log(`licence: ${fetched.licence}`)
       print(fetched.files.join('\n'))
     })

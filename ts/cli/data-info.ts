@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
+  ConfigError,
   ImmiscibleError,
   inspectDataset,
   writeContactSheet,
@@ -11,8 +12,9 @@ import {
   type InspectOptions,
 } from '../index.ts'
 import { addConfigFlags, loadFlags } from './config-flags.ts'
+import { withInterrupt } from './interrupt.ts'
 import { integer } from './parse.ts'
-import { createProgress } from './progress.ts'
+import { createProgress, type Progress } from './progress.ts'
 import { formatTable } from './table.ts'
 
 const NUM_IMAGES = 64
@@ -39,9 +41,14 @@ export function addDataInfo(data: Command, print: (text: string) => void, log: (
       const { sheet, images = NUM_IMAGES, json } = flags
       if (images < 1) throw new ImmiscibleError('CONFIG', '--images: expected at least 1, got 0')
       const { input, memory } = await chooseDataset(name, flags, log)
-      const details = await inspectDataset(input, { ...memory, ...watching(log) })
+      const progress = createProgress(process.stderr)
+      const looking = withInterrupt(async (signal) => {
+        const found = await inspectDataset(input, { ...memory, ...watching(progress, log), signal })
+        if (sheet !== undefined && found.dtype === 'uint8') await writeContactSheet(input, sheet, images, { memoryBytes: 0, signal })
+        return found
+      })
+      const details = await looking.finally(() => progress.end())
       const isPixels = details.dtype === 'uint8'
-      if (sheet !== undefined && isPixels) await writeContactSheet(input, sheet, images, { memoryBytes: 0 })
       const written = sheet !== undefined && isPixels ? resolve(sheet) : null
       print(json ? JSON.stringify({ ...details, sheet: written }, null, 2) : describeDetails(details))
       if (sheet !== undefined && !json) log(isPixels ? `sheet ${written}` : 'no sheet: these are latents, which are no pixels')
@@ -60,13 +67,16 @@ async function chooseDataset(
     return { input: { copy: name }, memory: {} }
   }
   // Nothing of the run itself is looked at.
-  const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags })
+  const { config, file, run } = await loadFlags({ outputDir: 'unused', ...flags }).catch((error: unknown) => {
+    const isNothing =
+      error instanceof ConfigError && error.problems.some(({ path, message }) => path === 'dataset' && message.endsWith('got nothing'))
+    throw isNothing ? new ImmiscibleError('CONFIG', 'info: expected a data set: name a decoded copy, or give --dataset') : error
+  })
   if (file !== undefined) log(`config ${file}${run === undefined ? '' : `, run ${run}`}`)
   return { input: config.dataset, memory: { memoryBytes: config.pipeline.datasetBytes } }
 }
 
-function watching(log: (text: string) => void) {
-  const progress = createProgress(process.stderr)
+function watching(progress: Progress, log: (text: string) => void) {
   const show =
     (verb: string) =>
     ({ name, numImages, total, isDone }: DatasetProgress): void => {

@@ -129,8 +129,9 @@ function describeRemovals(removals: readonly DatasetRemoval[], isDryRun: boolean
   const removed = removals.filter(({ heldBy }) => heldBy === null)
   return [
     ...removals.map(({ folder, kind, bytes, heldBy }) => {
-      const what = `${folder} (${formatBytes(bytes)}${kind === 'leftover' ? ', left by a killed process' : ''})`
-      return heldBy === null ? `${verb} ${what}` : `left ${what}: process ${heldBy} is building it`
+      if (heldBy !== null)
+        return `left ${folder} (${formatBytes(bytes)}${kind === 'leftover' ? ' so far' : ''}): process ${heldBy} is building it`
+      return `${verb} ${folder} (${formatBytes(bytes)}${kind === 'leftover' ? ', left by a killed process' : ''})`
     }),
     `${sum} ${formatBytes(removed.reduce((total, { bytes }) => total + bytes, 0))}`,
   ].join('\n')

@@ -9,11 +9,12 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
   [EXIT.failed, 'failed: the message says why'],
   [EXIT.usage, 'wrong config, flags or run folder: nothing was started'],
   [EXIT.environment, 'no usable Python'],
-  [EXIT.interrupted, 'interrupted twice: ended without saving'],
+  [EXIT.interrupted, 'interrupted before it was done; training: interrupted twice, and ended without saving'],
 ]
 
 export function exitCode(error: unknown): number {
   if (!(error instanceof ImmiscibleError)) return EXIT.failed
   if (error.code === 'CONFIG' || error.code === 'RUN_FOLDER') return EXIT.usage
+  if (error.code === 'ABORTED') return EXIT.interrupted
   return error.code === 'ENVIRONMENT' ? EXIT.environment : EXIT.failed
 }

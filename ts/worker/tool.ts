@@ -1,5 +1,5 @@
 /** One-shot calls of the worker package, JSON in and JSON out: sampling and evaluating a finished pipeline. */
-import { WorkerError } from '../errors.ts'
+import { ImmiscibleError, WorkerError } from '../errors.ts'
 import { run, type OnLine } from '../process.ts'
 import { ensureEnvironment, workerEnv } from './environment.ts'
 
@@ -14,7 +14,7 @@ export interface ToolOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** @throws WorkerError with Python's last line as the message and its whole output as the traceback. */
+/** @throws WorkerError with Python's last line as the message and its whole output as the traceback; ABORTED by `signal`, when Python has ended. */
 export async function runTool(tool: Tool, input: object, { onSetup, onLine, signal }: ToolOptions): Promise<unknown> {
   const { python } = await ensureEnvironment({ onProgress: onSetup })
   const result = await run(python, ['-m', 'immiscible_worker', tool], {
@@ -24,7 +24,8 @@ export async function runTool(tool: Tool, input: object, { onSetup, onLine, sign
     ...(signal && { signal }),
   })
   if (result.exitCode !== 0) {
-    const said = result.stderr.trimEnd().split('\n').at(-1) ?? ''
+    if (signal?.aborted) throw new ImmiscibleError('ABORTED', `${tool}: aborted`, { cause: signal.reason })
+    const said = (result.stderr.trimEnd().split('\n').at(-1) ?? '').replace('[immiscible] [worker:tool] ', '')
     throw new WorkerError('WORKER_FAILED', `${tool}: ${said || result.failure}`, result.stderr)
   }
   return JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '')

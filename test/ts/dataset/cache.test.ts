@@ -1,12 +1,14 @@
 /** The cache of decoded data sets: decoded once, whole or not at all, and never a changed byte. */
 import { spawn } from 'node:child_process'
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
 import { datasetConfig } from '../../../protocol/dataset.ts'
-import { cacheSource, datasetsFolder, listCached, openCached } from '../../../ts/dataset/cache/index.ts'
+import { cleanDatasets, listDatasets } from '../../../ts/data.ts'
+import { explainWrite } from '../../../ts/dataset/cache/folder.ts'
+import { cacheContent, cacheSource, datasetsFolder, listCached, openCached } from '../../../ts/dataset/cache/index.ts'
 import type { Chunk, DatasetSource } from '../../../ts/dataset/source.ts'
 import { openDataset } from '../../../ts/dataset/table.ts'
 import { openStored } from '../../../ts/dataset/stored.ts'
@@ -239,4 +241,34 @@ test('a file that is replaced while it is decoded is not stored as what it was; 
   await expect(changing).rejects.toMatchObject({ code: 'DATASET', message: `${path}: changed while it was decoded` })
   expect(listCached()).toEqual([])
   expect(await openDataset(config)).toMatchObject({ numImages: 2 })
+})
+
+test.each(['IMMISCIBLE_HOME', 'datasets'])('where %s is a file, each call says so in one line', async (which) => {
+  const file = which === 'datasets' ? datasetsFolder() : join(home(), 'file')
+  writeFileSync(file, '')
+  if (which !== 'datasets') vi.stubEnv('IMMISCIBLE_HOME', file)
+  const message = `${datasetsFolder()}: expected a folder, got the file ${file}; set IMMISCIBLE_HOME to a folder that you own`
+  for (const call of [() => cacheSource(sourceOf()), () => cacheContent(sourceOf())]) await expect(call()).rejects.toThrow(message)
+  for (const call of [listDatasets, () => cleanDatasets([]), () => cleanDatasets(['one'])]) expect(call).toThrow(message)
+})
+
+test('where no folder can be made, the cache is named, and what sets it', async () => {
+  writeFileSync(join(home(), 'file'), '')
+  vi.stubEnv('IMMISCIBLE_HOME', join(home(), 'file', 'below'))
+  const message = `${datasetsFolder()}: cannot be used (ENOTDIR); set IMMISCIBLE_HOME to a folder that you own`
+  await expect(cacheSource(sourceOf())).rejects.toThrow(message)
+})
+
+test.runIf(process.platform !== 'win32' && process.getuid?.() !== 0)('a cache that is read-only is named too', async () => {
+  mkdirSync(datasetsFolder(), { mode: 0o555 })
+  await expect(cacheSource(sourceOf())).rejects.toThrow(/datasets: cannot be used \(EACCES\); set IMMISCIBLE_HOME/)
+})
+
+test('a full disk is that of the cache; what fails in decoding is of the source', async () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  expect((explainWrite(full) as Error).message).toBe(
+    `${datasetsFolder()}: cannot be written: no space left; make room or set IMMISCIBLE_HOME to a folder on a disk with room`,
+  )
+  const missing = (): Iterable<Chunk> => [{ data: readFileSync('/data/numbers/gone') }]
+  await expect(cacheSource(sourceOf({ chunks: missing }))).rejects.toThrow('/data/numbers: cannot be decoded: ENOENT')
 })

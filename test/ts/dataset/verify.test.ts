@@ -122,6 +122,10 @@ const sizeOf = (folder: string): number => readdirSync(folder).reduce((sum, name
 test('a damaged one can be removed; of one that is elsewhere the link alone', async () => {
   const [one, two] = [await store('one'), await store('two')]
   writeFileSync(join(one, 'dataset.json'), '{')
+  const name = one.slice(datasetsFolder().length + 1)
+  const [{ file, message }] = (await verify([name]))[0].problems
+  expect([file, message]).toEqual([join(one, 'dataset.json'), expect.stringMatching(/^expected the record of a decoded data set; remove/)])
+  expect(() => cleanDatasets(['one'])).toThrow(`; damaged ones go by the names of their folders: ${name}`)
   const elsewhere = join(home(), 'elsewhere')
   renameSync(two, elsewhere)
   symlinkSync(elsewhere, two)
@@ -148,10 +152,14 @@ test.each(['source', 'own'])('what is being built is left; what its builder leav
   }
   child.kill('SIGKILL')
   await ended
-  const [left] = cleanDatasets([], { isDryRun: true })
-  expect(left.heldBy).toBeNull()
-  expect(left.bytes).toBeGreaterThan(0)
-  cleanDatasets([])
-  expect(readdirSync(datasetsFolder()).filter((name) => name.includes('.tmp-'))).toEqual([])
+  const notOurs = join(datasetsFolder(), 'mine.lock')
+  mkdirSync(notOurs)
+  const removals = cleanDatasets([], { isDryRun: true })
+  expect(removals.every(({ heldBy, bytes }) => heldBy === null && bytes > 0)).toBe(true)
+  expect(removals.map(({ name }) => name.replace(/(?<=-)[\da-f][\da-f-]{15,}/g, 'X'))).toEqual(
+    kind === 'source' ? ['numbers-X.tmp-X', 'numbers-X.lock'] : ['custom-numbers-.tmp-X'],
+  )
+  expect(cleanDatasets([])).toEqual(removals)
+  expect(readdirSync(datasetsFolder()).map((name) => join(datasetsFolder(), name))).toEqual([one, notOurs].toSorted())
   expect(existsSync(one)).toBe(true)
 })

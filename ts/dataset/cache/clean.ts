@@ -2,35 +2,52 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { findOwner, tryLock } from '../../lock.ts'
-import { datasetsFolder, namesIn, TEMPORARY, type CachedCopy } from './folder.ts'
+import { findOwner, isAbandoned, removeAbandoned, tryLock } from '../../lock.ts'
+import { datasetsFolder, explain, namesIn, TEMPORARY, type CachedCopy } from './folder.ts'
 
 export interface Removal {
   /** Of the folder. */
   readonly name: string
   readonly folder: string
-  /** `leftover`: of a builder that was killed. */
+  /** `leftover`: what builders write before it is whole, and locks of processes that are gone. */
   readonly kind: 'copy' | 'leftover'
   readonly bytes: number
   /** The process that builds it, and for whose sake it was left; null: it is gone. */
   readonly heldBy: number | null
 }
 
+const LOCK = '.lock'
 const UUID = String.raw`[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}`
 const LEFTOVER = new RegExp(`${TEMPORARY.replaceAll('.', String.raw`\.`)}${UUID}$`)
 
 /** @param isDryRun removes nothing, and answers what would be. */
 export function cleanCache(copies: readonly CachedCopy[], isDryRun: boolean): Removal[] {
-  const leftovers = namesIn(datasetsFolder()).filter((name) => LEFTOVER.test(name))
-  return [
-    ...copies.map(({ name, folder }) => remove(name, folder, 'copy', isDryRun)),
-    ...leftovers.map((name) => remove(name, join(datasetsFolder(), name), 'leftover', isDryRun)),
-  ]
+  const names = namesIn(datasetsFolder())
+  const leftovers = names.filter((name) => LEFTOVER.test(name))
+  // Those of what is removed go with it.
+  const withLock = [...copies.map(({ name }) => name), ...leftovers]
+  const locks = names.filter((name) => name.endsWith(LOCK) && !withLock.includes(name.slice(0, -LOCK.length)))
+  try {
+    return [
+      ...copies.map(({ name, folder }) => remove(name, folder, 'copy', isDryRun)),
+      ...leftovers.map((name) => remove(name, join(datasetsFolder(), name), 'leftover', isDryRun)),
+      ...locks.flatMap((name) => removeLock(name, join(datasetsFolder(), name), isDryRun)),
+    ]
+  } catch (error) {
+    throw explain(error)
+  }
+}
+
+/** Of a process that is gone: nothing to say of others, at whose own folder that is said. */
+function removeLock(name: string, folder: string, isDryRun: boolean): Removal[] {
+  const bytes = bytesIn(folder)
+  const isRemoved = isDryRun ? isAbandoned(folder) : removeAbandoned(folder)
+  return isRemoved ? [{ name, folder, kind: 'leftover', bytes, heldBy: null }] : []
 }
 
 function remove(name: string, folder: string, kind: Removal['kind'], isDryRun: boolean): Removal {
   const removal = { name, folder, kind, bytes: bytesIn(folder) }
-  const lockFolder = `${folder}.lock`
+  const lockFolder = `${folder}${LOCK}`
   if (isDryRun) return { ...removal, heldBy: findOwner(lockFolder)?.pid ?? null }
   const taken = tryLock(lockFolder)
   if ('owner' in taken) return { ...removal, heldBy: taken.owner.pid }

@@ -1,5 +1,5 @@
 /** Where decoded data sets lie, and what is there. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { datasetRecord, type DatasetRecord } from '../../../protocol/index.ts'
 import { cacheFolder } from '../../cache-folder.ts'
@@ -35,6 +35,31 @@ export function readRecord(folder: string): DatasetRecord | undefined {
   } catch (cause) {
     throw new ImmiscibleError('DATASET', `${file}: expected the record of a decoded data set; ${advice(folder)}`, { cause })
   }
+}
+
+/** An error of the file system at a path of the cache, in words and with what helps; any other as it is. */
+export function explain(error: unknown): unknown {
+  const { code, path } = error as NodeJS.ErrnoException
+  if (error instanceof ImmiscibleError || code === undefined || path === undefined) return error
+  const folder = datasetsFolder()
+  return path.startsWith(folder) || folder.startsWith(path) ? explainCode(code, error) : error
+}
+
+/** Of a write that names no path. */
+export function explainWrite(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  return code === undefined ? error : explainCode(code, error)
+}
+
+function explainCode(code: string, cause: unknown): ImmiscibleError {
+  const folder = datasetsFolder()
+  const refuse = (message: string): ImmiscibleError => new ImmiscibleError('DATASET', `${folder}: ${message}`, { cause })
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return refuse('cannot be written: no space left; make room or set IMMISCIBLE_HOME to a folder on a disk with room')
+  }
+  const file = [cacheFolder(), folder].find((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === false)
+  if (file !== undefined) return refuse(`expected a folder, got the file ${file}; set IMMISCIBLE_HOME to a folder that you own`)
+  return refuse(`cannot be used (${code}); set IMMISCIBLE_HOME to a folder that you own, on a disk that can be written`)
 }
 
 /** What helps where a cached file is not as it was written. */
@@ -73,6 +98,6 @@ export function namesIn(folder: string): string[] {
     return readdirSync(folder).toSorted()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    throw explain(error)
   }
 }

@@ -30,7 +30,10 @@ const MAX_NAMED = 5
 
 /** Reads everything. Changes nothing. */
 export async function verifyCopy({ name, folder, record, problem }: CachedCopy, options: BuildOptions = {}): Promise<CopyCheck> {
-  if (!record) return { name, folder, numImages: null, bytes: 0, problems: [{ file: join(folder, RECORD_FILE), message: problem ?? '' }] }
+  if (!record) {
+    const file = join(folder, RECORD_FILE)
+    return { name, folder, numImages: null, bytes: 0, problems: [{ file, message: (problem ?? '').replace(`${file}: `, '') }] }
+  }
   const problems: CopyProblem[] = []
   const report = (file: string, message: string): void => void problems.push({ file: join(folder, file), message })
   checkRecord(record, (message) => report(RECORD_FILE, message))

@@ -9,7 +9,17 @@ import { ImmiscibleError } from '../../errors.ts'
 import { withLock } from '../../lock.ts'
 import type { Chunk, DatasetSource, Decoding } from '../source.ts'
 import { recordBytes } from '../stored.ts'
-import { CHECKSUMS_FILE, datasetsFolder, IMAGES_FILE, LABELS_FILE, readRecord, RECORD_FILE, TEMPORARY } from './folder.ts'
+import {
+  CHECKSUMS_FILE,
+  datasetsFolder,
+  explain,
+  explainWrite,
+  IMAGES_FILE,
+  LABELS_FILE,
+  readRecord,
+  RECORD_FILE,
+  TEMPORARY,
+} from './folder.ts'
 
 export interface DatasetProgress {
   /** Of the source. */
@@ -39,21 +49,31 @@ export async function cacheSource(source: DatasetSource, options: BuildOptions =
     ...(signal && { signal }),
     ...(onWait && { onWait: ({ pid }: { readonly pid: number }) => onWait(pid) }),
   }
-  return withLock(`${folder}.lock`, lockOptions, async () => {
-    sweep(folder)
-    const others = readRecord(folder)
-    return { folder, record: others ?? (await build(source, () => folder, options)).record }
-  })
+  return explained(() =>
+    withLock(`${folder}.lock`, lockOptions, async () => {
+      sweep(folder)
+      const others = readRecord(folder)
+      return { folder, record: others ?? (await build(source, () => folder, options)).record }
+    }),
+  )
 }
 
 /** For a source whose identity is what it gives: the folder has the name of its content, and may be there already. */
 export async function cacheContent(source: DatasetSource, options: BuildOptions = {}): Promise<{ folder: string; record: DatasetRecord }> {
-  return build(source, ({ sha256 }) => contentFolder(source.name, sha256), options)
+  return explained(() => build(source, ({ sha256 }) => contentFolder(source.name, sha256), options))
 }
 
 /** Where `cacheContent` puts it. */
 export function contentFolder(name: string, sha256: string): string {
   return join(datasetsFolder(), `custom-${name.replaceAll(/[^\w.-]/g, '_')}-${sha256.slice(0, 16)}`)
+}
+
+async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw explain(error)
+  }
 }
 
 /** What builders left that were killed: nobody else is there, since the lock is ours. */
@@ -87,13 +107,14 @@ async function buildIn(
     const record = await writeImages(source, decoding, temporary, { signal, onProgress })
     if (source.identityNow && JSON.stringify(source.identityNow()) !== JSON.stringify(source.identity))
       throw new ImmiscibleError('DATASET', `${source.source}: changed while it was decoded`)
-    await writeFile(join(temporary, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`, { flush: true })
+    await writeFile(join(temporary, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`, { flush: true }).catch(refuseWrite)
     syncFolder(temporary)
     const folder = folderOf(record)
     place(temporary, folder)
     return { folder, record }
   } catch (cause) {
-    if (cause instanceof ImmiscibleError || signal?.aborted) throw cause
+    const reason = explain(cause)
+    if (reason instanceof ImmiscibleError || signal?.aborted) throw reason
     throw new ImmiscibleError('DATASET', `${source.source}: cannot be decoded: ${(cause as Error).message}`, { cause })
   } finally {
     rmSync(temporary, { recursive: true, force: true })
@@ -135,12 +156,12 @@ async function writeImages(source: DatasetSource, decoding: Decoding, folder: st
     for (let at = 0; at < chunk.data.length; at += size) checksums.push(crc32(chunk.data.subarray(at, at + size)))
     for (let at = 0; at < (chunk.labels?.length ?? 0); at++) labels.push((chunk.labels as ArrayLike<number>)[at])
     pixelsHash.update(chunk.data)
-    await file.writeFile(chunk.data)
+    await file.writeFile(chunk.data).catch(refuseWrite)
     options.onProgress?.({ name: source.name, numImages: checksums.length, total: decoding.numImages, isDone: false })
   }
   const numImages = checksums.length
   if (numImages === 0) throw new ImmiscibleError('DATASET', `${source.source}: expected images, got none`)
-  await file.sync()
+  await file.sync().catch(refuseWrite)
   options.onProgress?.({ name: source.name, numImages, total: numImages, isDone: true })
   const imagesSha256 = pixelsHash.digest('hex')
   const files: Record<string, { bytes: number; sha256: string }> = {
@@ -181,9 +202,14 @@ export function hashContent(
   return createHash('sha256').update(content.join(' ')).digest('hex')
 }
 
+/** A full disk says no path. */
+function refuseWrite(error: unknown): never {
+  throw explainWrite(error)
+}
+
 async function writeNumbers(path: string, numbers: Uint32Array | Int32Array): Promise<{ bytes: number; sha256: string }> {
   const bytes = new Uint8Array(numbers.buffer)
-  await writeFile(path, bytes, { flush: true, flag: 'wx' })
+  await writeFile(path, bytes, { flush: true, flag: 'wx' }).catch(refuseWrite)
   return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 

@@ -1,4 +1,5 @@
 /** JPEG by libjpeg-turbo, compiled to WebAssembly: Pillow's own decoder, bit for bit. */
+/// <reference path="./libjpeg-turbo.d.ts" />
 import type { Codec } from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs'
 import type { Raster } from './raster.ts'
 

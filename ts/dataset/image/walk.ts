@@ -60,7 +60,11 @@ function followLink(root: string, top: string, path: string): string {
     target = realpathSync(path)
   } catch (cause) {
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    return refuse(path, isMissing ? 'expected a file or folder, got a link to nothing' : `cannot be read: ${(cause as Error).message}`, cause)
+    return refuse(
+      path,
+      isMissing ? 'expected a file or folder, got a link to nothing' : `cannot be read: ${(cause as Error).message}`,
+      cause,
+    )
   }
   if (target !== top && !target.startsWith(top + sep)) refuse(path, `expected a link within ${root}, got one to ${target}`)
   if (!relative(top, target).split(sep).some(isHidden)) {
