@@ -1,4 +1,6 @@
 /** JPEG by libjpeg-turbo, compiled to WebAssembly: Pillow's own decoder, bit for bit. */
+// The package brings no types; a compiler that is given this file alone finds ours so.
+// oxlint-disable-next-line typescript/triple-slash-reference
 /// <reference path="./libjpeg-turbo.d.ts" />
 import type { Codec } from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs'
 import type { Raster } from './raster.ts'
