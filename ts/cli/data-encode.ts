@@ -6,13 +6,7 @@ import { withInterrupt } from './interrupt.ts'
 import { integer } from './parse.ts'
 import { createProgress } from './progress.ts'
 
-interface Flags {
-  readonly vae: string
-  readonly output: string
-  readonly overwrite?: boolean
-  readonly mirrored?: boolean
-  readonly batchSize?: number
-  readonly device?: 'auto' | 'cuda' | 'mps' | 'cpu'
+interface Flags extends Pick<EncodeOptions, 'vae' | 'output' | 'overwrite' | 'mirrored' | 'batchSize' | 'device'> {
   readonly json?: boolean
 }
 
@@ -28,15 +22,15 @@ export function addDataEncode(data: Command, print: (text: string) => void, log:
     .option('--device <name>', 'auto, cuda, mps or cpu (default: auto)')
     .option('--json', 'the result, for programs')
     .action(async (flags: Flags & Readonly<Record<string, unknown>>) => {
-      const { vae, output, overwrite = false, mirrored = false, batchSize, device, json } = flags
+      const { vae, output, overwrite, mirrored, batchSize, device, json } = flags
       const { config } = await loadFlags({ outputDir: 'unused', ...flags })
       const progress = createProgress(process.stderr)
       const options: EncodeOptions = {
         dataset: config.dataset,
         vae,
         output,
-        overwrite,
-        mirrored,
+        ...(overwrite !== undefined && { overwrite }),
+        ...(mirrored !== undefined && { mirrored }),
         ...(batchSize !== undefined && { batchSize }),
         ...(device !== undefined && { device }),
         onSetup: log,

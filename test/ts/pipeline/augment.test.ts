@@ -1,7 +1,8 @@
 /** What happens to the pixels of a sample: against a plain reading of torchvision's crops, and the same for a sample wherever it is asked for. */
 import { expect, test } from 'vitest'
-import type { DatasetConfig } from '../../../protocol/index.ts'
+import type { DatasetConfig, TrainConfigInput } from '../../../protocol/index.ts'
 import { createStrategy } from '../../../ts/assignment/table.ts'
+import { checkData } from '../../../ts/conditions.ts'
 import { datasetOf } from '../../../ts/dataset/stored.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { createAugment } from '../../../ts/pipeline/augment.ts'
@@ -61,9 +62,26 @@ test.each(['constant', 'edge', 'reflect'] as const)(
   },
 )
 
-test('padding beyond the image itself is refused for a reflection, and no trouble otherwise', () => {
-  for (const paddingMode of ['constant', 'edge'] as const)
-    expect(shown({ randomCropPadding: 20, paddingMode }, 1)).toHaveLength(IMAGE.length)
+test('padding as wide as the image is refused for a reflection, and no trouble otherwise', () => {
+  const dataset = datasetOf('numbers', [64, ...SHAPE], new Uint8Array(64 * IMAGE.length))
+  const network: TrainConfigInput['network'] = {
+    blockOutChannels: [8],
+    downBlockTypes: ['DownBlock2D'],
+    upBlockTypes: ['UpBlock2D'],
+    normNumGroups: 4,
+  }
+  const problemsOf = (randomCropPadding: number, paddingMode: DatasetConfig['paddingMode']) =>
+    checkData(testConfig({ dataset: { kind: 'digits', randomCropPadding, paddingMode }, network }), dataset)
+  const message = "expected at most 4 with paddingMode 'reflect' and the 5 x 7 of numbers, got 5"
+  expect(problemsOf(5, 'reflect')).toEqual([{ path: 'dataset.randomCropPadding', message }])
+  expect(problemsOf(4, 'reflect')).toEqual([])
+  const padding = 9
+  const places = Array.from({ length: 19 * 19 }, (_, at) => [at % 19, Math.floor(at / 19)] as const)
+  for (const paddingMode of ['constant', 'edge'] as const) {
+    expect(problemsOf(padding, paddingMode)).toEqual([])
+    const crops = new Set(places.map(([left, top]) => String(cropOf(left, top, padding, paddingMode))))
+    for (let sample = 0; sample < 40; sample++) expect(crops).toContain(String(shown({ randomCropPadding: padding, paddingMode }, sample)))
+  }
 })
 
 test('a random resized crop is a part of the image, of its shape, resized back; each share of the area as often', () => {
