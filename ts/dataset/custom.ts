@@ -43,7 +43,7 @@ export function sectionOfOwn(own: OwnDataset): Augmentation & { kind: 'custom'; 
 }
 
 /** What is wrong with the object, field by field, before any image is read. */
-export function checkOwn(own: OwnDataset): { readonly path: string; readonly message: string }[] {
+function checkOwn(own: OwnDataset): { readonly path: string; readonly message: string }[] {
   const given = own as unknown as Readonly<Record<string, unknown>>
   const { imageShape, numClasses = 0, numImages, labels, read, images } = given
   const isReadable = 'read' in own

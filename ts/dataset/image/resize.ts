@@ -109,15 +109,6 @@ export function createResize(filter: ResizeFilter): Resize {
   }
 }
 
-const shared = new Map<ResizeFilter, Resize>()
-
-/** As `createResize`, whose memory is this thread's. */
-export function resize(pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, filter: ResizeFilter, box?: Box, out?: Uint8Array): Uint8Array {
-  const known = shared.get(filter) ?? createResize(filter)
-  shared.set(filter, known)
-  return known(pixels, from, to, box, out)
-}
-
 /** Once for all planes. */
 function placeSums(arena: Arena, { starts, counts, weights, stride }: Axis): WeightedSums {
   return { starts: arena.place(starts), counts: arena.place(counts), weights: arena.place(weights), stride }

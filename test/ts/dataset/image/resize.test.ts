@@ -3,8 +3,24 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createResize, resize, type Box, type ResizeFilter } from '../../../../ts/dataset/image/resize.ts'
+import {
+  createResize,
+  type Box,
+  type Resize,
+  type ResizeFilter,
+  type ResizeFrom,
+  type ResizeTo,
+} from '../../../../ts/dataset/image/resize.ts'
 import { runPython } from '../../../fixture/python.ts'
+
+const resizes = new Map<ResizeFilter, Resize>()
+
+/** One closure for each filter, whose weights and memory all cases share. */
+function resize(pixels: Uint8Array, from: ResizeFrom, to: ResizeTo, filter: ResizeFilter, box?: Box): Uint8Array {
+  const known = resizes.get(filter) ?? createResize(filter)
+  resizes.set(filter, known)
+  return known(pixels, from, to, box)
+}
 
 interface Case {
   readonly channels: number
