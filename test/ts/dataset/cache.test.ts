@@ -259,6 +259,7 @@ test('where no folder can be made, the cache is named, and what sets it', async 
   await expect(cacheSource(sourceOf())).rejects.toThrow(message)
 })
 
+// Root writes where nobody may, and Windows has no such modes.
 test.runIf(process.platform !== 'win32' && process.getuid?.() !== 0)('a cache that is read-only is named too', async () => {
   mkdirSync(datasetsFolder(), { mode: 0o555 })
   await expect(cacheSource(sourceOf())).rejects.toThrow(/datasets: cannot be used \(EACCES\); set IMMISCIBLE_HOME/)
