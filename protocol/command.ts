@@ -15,6 +15,14 @@ export const datasetInfo = z
   })
   .meta({ id: 'DatasetInfo' })
 
+/** The data set as files on the machine of the worker, for what samples are compared with. */
+export const realImages = z
+  .strictObject({
+    images: z.string().describe('a file of raw uint8 [N, C, H, W]'),
+    labels: z.string().nullable().describe('a file of raw little-endian int32 [N]; null: no labels'),
+  })
+  .meta({ id: 'RealImages' })
+
 export const welcome = z
   .strictObject({
     kind: z.literal('welcome'),
@@ -22,6 +30,7 @@ export const welcome = z
     configHash: z.string(),
     config: trainConfig,
     dataset: datasetInfo,
+    realImages: realImages.nullable().describe('null: nothing is evaluated'),
   })
   .meta({ id: 'Welcome' })
   .describe('answers hello: the resolved run')

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { assignmentConfig, MAX_POOL_SIZE } from './assignment.ts'
 import { datasetConfig } from './dataset.ts'
+import { evaluationConfig } from './evaluation.ts'
 import { networkConfig } from './network.ts'
 import { objectiveConfig } from './objective.ts'
 
@@ -219,6 +220,7 @@ export const trainConfig = z
     training: trainingConfig.prefault({}),
     validation: validationConfig.prefault({}),
     sampling: samplingConfig.prefault({}),
+    evaluation: evaluationConfig.prefault({}),
     gate: gateConfig.prefault({}),
     checkpoint: checkpointConfig.prefault({}),
     tracking: trackingConfig.prefault({}),

@@ -94,6 +94,32 @@ export const validated = z
   .meta({ id: 'Validated' })
   .describe('the loss on images that are never trained on')
 
+export const measure = z
+  .strictObject({
+    name: z.string(),
+    value: finiteOrNull,
+    low: finiteOrNull.describe('of the 95 % interval; null: none was asked for'),
+    high: finiteOrNull,
+    floor: finiteOrNull.describe('the same of real images that are not in the reference; null: unknown'),
+  })
+  .meta({ id: 'MeasureValue' })
+
+export const evaluated = z
+  .strictObject({
+    kind: z.literal('evaluated'),
+    step: z.uint32().describe('optimiser updates applied'),
+    numInferenceSteps: z.int32().min(1),
+    numImages: z.int32().min(1).describe('samples judged'),
+    features: z.string().describe('what the features are of'),
+    featuresSha256: z.string().nullable().describe('of the weights behind them; null: pixels alone'),
+    reference: z.string().describe('the real images that samples are compared with, and how many'),
+    numReference: z.int32().min(1),
+    measures: z.array(measure),
+    durationMs: z.number().min(0),
+  })
+  .meta({ id: 'Evaluated' })
+  .describe('how good samples are')
+
 export const saved = z
   .strictObject({
     kind: z.literal('saved'),
@@ -107,7 +133,7 @@ export const saved = z
 export const heartbeat = z
   .strictObject({
     kind: z.literal('heartbeat'),
-    phase: z.enum(['starting', 'waiting', 'compiling', 'training', 'validating', 'sampling', 'saving', 'ending']),
+    phase: z.enum(['starting', 'waiting', 'compiling', 'training', 'validating', 'sampling', 'evaluating', 'saving', 'ending']),
     step: z.uint32(),
     ageMs: z.number().min(0).describe('since the phase or the step last changed'),
   })
@@ -138,7 +164,21 @@ export const failed = z
   .meta({ id: 'Failed' })
 
 export const event = z
-  .discriminatedUnion('kind', [hello, attach, ready, credit, stepDone, validated, sampled, saved, heartbeat, warning, stopped, failed])
+  .discriminatedUnion('kind', [
+    hello,
+    attach,
+    ready,
+    credit,
+    stepDone,
+    validated,
+    sampled,
+    evaluated,
+    saved,
+    heartbeat,
+    warning,
+    stopped,
+    failed,
+  ])
   .meta({ id: 'Event' })
 
 export type Fingerprint = z.infer<typeof fingerprint>

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { ASSIGNMENT_PRESETS, expandAssignment, type AssignmentInput } from './assignment.ts'
 import { checkCombinations, type ConfigProblem } from './combinations.ts'
 import { trainConfig, type TrainConfig } from './config.ts'
+import { expandEvaluation } from './evaluation.ts'
 import { listConfigFields } from './fields.ts'
 import { DEFAULT_NETWORK, expandNetwork, type NetworkInput } from './network.ts'
 import { expandObjective, type ObjectiveInput } from './objective.ts'
@@ -36,7 +37,7 @@ export function resolveConfig(input: unknown): ResolveResult {
 
 /** SHA-256 (hex) of what decides the result of training: not where it (or a file it uses) is, how far it goes, or how it is watched. */
 export function hashConfig(config: TrainConfig): string {
-  const { outputDir, maxTrainSteps, sampling, gate, checkpoint, tracking, worker, pipeline, validation, ...rest } = config
+  const { outputDir, maxTrainSteps, sampling, evaluation, gate, checkpoint, tracking, worker, pipeline, validation, ...rest } = config
   const canonical = {
     ...rest,
     dataset: { ...rest.dataset, path: undefined, vae: undefined },
@@ -82,6 +83,7 @@ function fillIn(input: unknown): unknown {
     assignment: expandAssignment(input['assignment'] ?? DEFAULT_NAMES.assignment, { poolSize, objectiveKind }),
     network: expandNetwork(input['network'] ?? {}),
     optimizer: isRecord(optimizer) && isFalling(optimizer['lrScheduler']) ? { lrDecaySteps: numSteps, ...optimizer } : optimizer,
+    ...(input['evaluation'] !== undefined && { evaluation: expandEvaluation(input['evaluation']) }),
     sampling: isRecord(sampling) && objectiveKind === 'consistency' ? { numInferenceSteps: 1, ...sampling } : sampling,
   }
 }

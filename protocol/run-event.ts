@@ -1,5 +1,6 @@
 /** What a run tells its user: one line of events.jsonl each, and what `for await (const event of run)` yields. */
 import { z } from 'zod'
+import { evaluated, measure } from './event.ts'
 
 const base = { time: z.number().describe('milliseconds since 1970; for reading only') }
 
@@ -94,6 +95,7 @@ export const runEvent = z
       emaLoss: z.number().nullable().describe('of the EMA weights'),
       numImages: z.int32(),
     }),
+    z.strictObject({ ...base, ...evaluated.omit({ kind: true }).shape, kind: z.literal('evaluation') }),
     z.strictObject({ ...base, kind: z.literal('sample'), step: z.int32(), path: z.string() }),
     z.strictObject({ ...base, kind: z.literal('checkpoint'), step: z.int32(), path: z.string(), stateSha256: z.string() }),
     z.strictObject({ ...base, kind: z.literal('warning'), code: z.string(), message: z.string() }),
@@ -109,5 +111,6 @@ export const runEvent = z
 
 export type NoiseDrift = z.infer<typeof noiseDrift>
 export type AssignmentMetrics = z.infer<typeof assignmentMetrics>
+export type MeasureValue = z.infer<typeof measure>
 export type RunEvent = z.infer<typeof runEvent>
 export type RunEventOf<K extends RunEvent['kind']> = Extract<RunEvent, { kind: K }>

@@ -19,7 +19,7 @@ function checkPadding({ paddingMode, randomCropPadding }: TrainConfig['dataset']
 }
 
 /** A latent cannot be cropped or mirrored as pixels can: its neighbours are not those of a picture. */
-function checkLatents({ dataset: section, objective }: TrainConfig, dataset: Dataset): ConfigProblem[] {
+function checkLatents({ dataset: section, evaluation, objective }: TrainConfig, dataset: Dataset): ConfigProblem[] {
   const vae = 'vae' in section && section.vae !== null ? checkVae(section.vae, dataset) : []
   if (dataset.dtype !== 'float32') return vae
   const { horizontalFlip, randomCropPadding, randomResizedCrop } = section
@@ -37,6 +37,7 @@ function checkLatents({ dataset: section, objective }: TrainConfig, dataset: Dat
       ' and lpips looks at pixels',
       'lpips',
     ),
+    ...expect(evaluation.everySteps === 0, 'evaluation.everySteps', '0', ', and samples are compared as pixels', evaluation.everySteps),
     ...vae,
   ]
 }

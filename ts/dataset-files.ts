@@ -25,16 +25,25 @@ export async function withDatasetFiles<T>(
   // One that was decoded is a file already.
   const opening = { ...options, memoryBytes: 0 }
   const opened = isOwnDataset(given) ? (await openOwn(given, opening)).dataset : await openDataset(given, opening)
-  const { labels: classes, stored, read: _read, ...dataset } = opened
-  if (dataset.dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${dataset.name}: expected pixels, got latents`)
+  if (opened.dtype !== 'uint8') throw new ImmiscibleError('DATASET', `${opened.name}: expected pixels, got latents`)
+  const { labels: _labels, stored, read: _read, ...dataset } = opened
+  using files = writeDatasetFiles(opened)
+  const { images, labels } = files
+  return await work({ ...dataset, images, labels, classNames: stored.record.classNames })
+}
+
+/** Images and labels of an open data set; gone with it when disposed, but for a file that was there before. */
+export function writeDatasetFiles({ labels: classes, stored }: Dataset): Pick<DatasetFiles, 'images' | 'labels'> & Disposable {
   const folder = mkdtempSync(join(tmpdir(), 'immiscible-dataset-'))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
   try {
     const [written, labels] = [join(folder, 'images'), join(folder, 'labels')]
     const images = stored.images instanceof Uint8Array ? written : stored.images.path
     if (stored.images instanceof Uint8Array) writeFileSync(written, stored.images)
     writeFileSync(labels, classes ?? new Int32Array(0))
-    return await work({ ...dataset, images, labels, classNames: stored.record.classNames })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
+    return { images, labels, [Symbol.dispose]: remove }
+  } catch (error) {
+    remove()
+    throw error
   }
 }

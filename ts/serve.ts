@@ -64,7 +64,7 @@ export function serveBatches(input: TrainInput, { signal, onLog = () => undefine
             runId,
             generation,
             token,
-            welcome: { kind: 'welcome', runFolder: folder, configHash, config, dataset: describeDataset(dataset) },
+            welcome: { kind: 'welcome', runFolder: folder, configHash, config, dataset: describeDataset(dataset), realImages: null },
             startSeconds: Infinity, // a client comes when it likes
             mayIdle: true,
             async batch(step) {

@@ -12,6 +12,7 @@ import {
 import type { AssignmentStrategy } from './assignment/assignment.ts'
 import type { OwnDataset } from './dataset/custom.ts'
 import { describeDataset, type Dataset } from './dataset/dataset.ts'
+import { writeDatasetFiles } from './dataset-files.ts'
 import { openCopy, openDataset, openOwn, type BuildOptions, type DatasetProgress, type OpenOptions } from './dataset/table.ts'
 import { ConfigError, ImmiscibleError } from './errors.ts'
 import { createEventStream } from './event-stream.ts'
@@ -178,6 +179,7 @@ function startRun(options: TrainOptions, check: (building: BuildOptions) => Prom
     using folder = open()
     const { manifest } = folder
     const report = createRunReport(folder, events.push)
+    using realImages = config.evaluation.everySteps > 0 ? writeDatasetFiles(dataset) : undefined
     const refusals = createRefusals(report.warn)
     try {
       report.begin()
@@ -196,6 +198,7 @@ function startRun(options: TrainOptions, check: (building: BuildOptions) => Prom
           configHash: manifest.configHash,
           config,
           dataset: describeDataset(dataset),
+          realImages: realImages ? { images: realImages.images, labels: dataset.labels ? realImages.labels : null } : null,
         },
         workerLog: folder.workerLog,
         async batch(step) {

@@ -26,7 +26,9 @@ from .codec import Batch, decode_batch, decode_command, encode_message
 from .errors import EXIT_RETRYABLE, ConfigError, OrchestratorGoneError, ProtocolError, UsageError
 from .protocol import PROTOCOL_VERSION, Attach, Event, Heartbeat, Hello, Ping, Reject, Stop, Welcome
 
-Phase = Literal["starting", "waiting", "compiling", "training", "validating", "sampling", "saving", "ending"]
+Phase = Literal[
+    "starting", "waiting", "compiling", "training", "validating", "sampling", "evaluating", "saving", "ending"
+]
 
 _HEARTBEAT_SECONDS = 1.0
 _POLL_MS = 200

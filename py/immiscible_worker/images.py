@@ -42,16 +42,30 @@ def _read(file: Path) -> np.ndarray:
 def read_real(
     images: str, labels: str, image_shape: Sequence[int], num_classes: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A labelled data set: uint8 [N, C, H, W] and int64 [N]. Raises UsageError where the two do not fit.
+    """As `read_pixels`, with labels."""
+    pixels, classes = read_pixels(images, labels, image_shape, num_classes)
+    assert classes is not None
+    return pixels, classes
 
-    images: file of raw uint8. labels: file of raw little-endian int32. image_shape: C, H, W.
+
+def read_pixels(
+    images: str, labels: str | None, image_shape: Sequence[int], num_classes: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A data set: uint8 [N, C, H, W], and int64 [N] or None. Raises UsageError where the two do not fit.
+
+    images: file of raw uint8. labels: file of raw little-endian int32, or None. image_shape: C, H, W.
     """
     import torch  # here, since a metric may do without it
 
     pixels = np.fromfile(images, np.uint8)
-    classes = np.fromfile(labels, "<i4")
-    if len(classes) == 0 or pixels.size != len(classes) * int(np.prod(image_shape)):
-        raise UsageError(f"images: expected {len(classes)} of shape {list(image_shape)}, got {pixels.size} bytes")
+    size = int(np.prod(image_shape))
+    classes = None if labels is None else np.fromfile(labels, "<i4")
+    num_images = pixels.size // size if classes is None else len(classes)
+    if num_images == 0 or pixels.size != num_images * size:
+        raise UsageError(f"images: expected {num_images} of shape {list(image_shape)}, got {pixels.size} bytes")
+    shaped = torch.from_numpy(pixels.reshape(-1, *image_shape))
+    if classes is None:
+        return shaped, None
     if classes.min() < 0 or classes.max() >= num_classes:
         raise UsageError(f"labels: expected 0..{num_classes - 1}, got {classes.min()}..{classes.max()}")
-    return torch.from_numpy(pixels.reshape(-1, *image_shape)), torch.from_numpy(classes.astype(np.int64))
+    return shaped, torch.from_numpy(classes.astype(np.int64))

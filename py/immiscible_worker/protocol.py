@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 PREFIX_BYTES = 64
 PREFIX_MAGIC = b"IMSC"
 UNIFORM_COLUMNS = ("timestep", "labelDropout", "time")
@@ -339,6 +339,22 @@ class SamplingConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     guidance_scale: Annotated[float, Meta(ge=0)]
 
 
+class InceptionConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    weights: Annotated[str, Meta(min_length=1)]
+    sha256: str
+    backend: Literal["torchscript", "torch-fidelity"]
+    mode: Literal["legacy-tensorflow", "pytorch-fid"]
+
+
+class EvaluationConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    every_steps: Annotated[int, Meta(ge=0, le=2147483647)]
+    num_images: Annotated[int, Meta(ge=16, le=2147483647)]
+    num_inference_steps: list[Annotated[int, Meta(ge=1, le=2147483647)]]
+    seed: Annotated[int, Meta(ge=0, le=4294967295)]
+    num_bootstrap: Annotated[int, Meta(ge=0, le=2147483647)]
+    inception: InceptionConfig | None
+
+
 class GateConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     every_steps: Annotated[int, Meta(ge=0, le=2147483647)]
 
@@ -388,6 +404,7 @@ class TrainConfig(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     training: TrainingConfig
     validation: ValidationConfig
     sampling: SamplingConfig
+    evaluation: EvaluationConfig
     gate: GateConfig
     checkpoint: CheckpointConfig
     tracking: TrackingConfig
@@ -409,11 +426,17 @@ class DatasetInfo(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     scaling_factor: Annotated[float, Meta(gt=0)] | None
 
 
+class RealImages(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    images: str
+    labels: str | None
+
+
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="welcome"):
     run_folder: str
     config_hash: str
     config: TrainConfig
     dataset: DatasetInfo
+    real_images: RealImages | None
 
 
 class Reject(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="reject"):
@@ -495,6 +518,26 @@ class Sampled(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", t
     duration_ms: Annotated[float, Meta(ge=0)]
 
 
+class MeasureValue(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    floor: float | None
+
+
+class Evaluated(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="evaluated"):
+    step: Annotated[int, Meta(ge=0, le=4294967295)]
+    num_inference_steps: Annotated[int, Meta(ge=1, le=2147483647)]
+    num_images: Annotated[int, Meta(ge=1, le=2147483647)]
+    features: str
+    features_sha256: str | None
+    reference: str
+    num_reference: Annotated[int, Meta(ge=1, le=2147483647)]
+    measures: list[MeasureValue]
+    duration_ms: Annotated[float, Meta(ge=0)]
+
+
 class Saved(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="saved"):
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     path: str
@@ -503,7 +546,7 @@ class Saved(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag
 
 
 class Heartbeat(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="kind", tag="heartbeat"):
-    phase: Literal["starting", "waiting", "compiling", "training", "validating", "sampling", "saving", "ending"]
+    phase: Literal["starting", "waiting", "compiling", "training", "validating", "sampling", "evaluating", "saving", "ending"]
     step: Annotated[int, Meta(ge=0, le=4294967295)]
     age_ms: Annotated[float, Meta(ge=0)]
 
@@ -528,7 +571,7 @@ class Failed(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", ta
     is_retryable: bool
 
 
-Event = Hello | Attach | Ready | Credit | StepDone | Validated | Sampled | Saved | Heartbeat | Warning | Stopped | Failed
+Event = Hello | Attach | Ready | Credit | StepDone | Validated | Sampled | Evaluated | Saved | Heartbeat | Warning | Stopped | Failed
 
 
 class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -11,7 +11,7 @@ import msgspec
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
 from .errors import ConfigError
-from .protocol import StepDone, TelemetryValue, TrackingConfig, Validated
+from .protocol import Evaluated, StepDone, TelemetryValue, TrackingConfig, Validated
 
 Track = Callable[[int, Mapping[str, float]], str | None]
 """Hands the numbers of a step to every tracker. Answers what went wrong, once: that tracker is left alone from then on.
@@ -59,6 +59,16 @@ def step_figures(done: StepDone, telemetry: Sequence[TelemetryValue]) -> dict[st
 def validation_figures(validated: Validated) -> dict[str, float]:
     """`validation/...`"""
     return _figures("validation", validated)
+
+
+def evaluation_figures(evaluated: Evaluated) -> dict[str, float]:
+    """`evaluation/<metric>`, and its floor; of samples of S steps."""
+    values = {
+        f"evaluation/{measure.name}{suffix} S={evaluated.num_inference_steps}": value
+        for measure in evaluated.measures
+        for suffix, value in (("", measure.value), (" floor", measure.floor))
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _figures(group: str, event: StepDone | Validated) -> dict[str, float]:

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,15 @@ from .channel import Channel, Environment, read_environment
 from .codec import Batch, check_contract, stage
 from .errors import (
     EXIT_CONFIG,
-    EXIT_OTHER,
-    EXIT_RETRYABLE,
     CheckpointError,
     ConfigError,
     PipelineError,
     ProtocolError,
     UsageError,
-    WorkerError,
 )
+from .failure import describe_failure
 from .protocol import (
     Credit,
-    Failed,
     Ready,
     Reject,
     Sampled,
@@ -47,6 +43,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint, Origin
     from .codec import StagedBatch
+    from .evaluation import Evaluate
     from .latents import Latents
     from .tracking import Track
     from .trainer import Trainer
@@ -57,6 +54,7 @@ class Run:
     """What the loop carries. saved: the checkpoint that the state at hand descends from, or is.
 
     held_out: the images of validation. validated: the last loss on them. latents: None for a data set of pixels.
+    evaluate: None where the quality of samples is not measured.
     """
 
     channel: Channel
@@ -69,6 +67,7 @@ class Run:
     saved: Checkpoint | None
     held_out: list[StagedBatch]
     latents: Latents | None
+    evaluate: Evaluate | None
     validated: Validated | None = None
 
     @property
@@ -116,6 +115,9 @@ def _serve(channel: Channel, environment: Environment, step: list[int]) -> int:
             break
         step[0] = done = run.trainer.step
         if done < config.max_train_steps:
+            # Before the checkpoint: a run that goes on from it does not come here again.
+            if config.evaluation.every_steps > 0 and done % config.evaluation.every_steps == 0:
+                _evaluate(run)
             if done % config.checkpoint.every_steps == 0:
                 _try_to_save(run)
             if done % config.validation.every_steps == 0:
@@ -145,6 +147,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     """Builds the trainer, loads the newest checkpoint and says ready. torch is first imported here."""
     from .checkpoint import Origin, load_newest
     from .device import configure_torch
+    from .evaluation import open_evaluation
     from .fingerprint import describe_difference, take_fingerprint
     from .latents import open_latents
     from .notice import describe_gate, list_notices
@@ -156,6 +159,7 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     trainer = Trainer(welcome.config, welcome.dataset, device, environment.rank)
     check_settings(welcome.config.sampling, trainer.objective.scheduler)
     latents = open_latents(welcome.config, welcome.dataset, device)
+    evaluate = open_evaluation(welcome, device)
     fingerprint = take_fingerprint(device)
     warnings: list[str] = []
     root, generation = _checkpoints(welcome), environment.generation
@@ -185,7 +189,8 @@ def _start(channel: Channel, environment: Environment, welcome: Welcome) -> Run:
     for notice in [*notices, *describe_gate(welcome.config, trainer.objective)]:
         log(notice.message)
         channel.send(notice)
-    return Run(channel, environment, welcome, device, trainer, origin, track, checkpoint, held_out=[], latents=latents)
+    parts = (channel, environment, welcome, device, trainer, origin, track, checkpoint)
+    return Run(*parts, held_out=[], latents=latents, evaluate=evaluate)
 
 
 def _receive_held_out(run: Run) -> bool:
@@ -254,6 +259,18 @@ def _validate(run: Run) -> None:
     run.validated = measure(run.trainer, run.held_out)
     run.channel.send(run.validated)
     _track(run, step, validation_figures(run.validated))
+
+
+def _evaluate(run: Run) -> None:
+    """Measures how good samples are, where that is asked for, and reports it."""
+    from .tracking import evaluation_figures
+
+    if run.evaluate is None:
+        return
+    run.channel.set_progress("evaluating", run.trainer.step)
+    for evaluated in run.evaluate(run.trainer):
+        run.channel.send(evaluated)
+        _track(run, run.trainer.step, evaluation_figures(evaluated))
 
 
 def split_waiting(batch: Batch, started: float, arrived: float, staged: float) -> tuple[float, float]:
@@ -343,6 +360,7 @@ def _finish(run: Run) -> None:
         raise CheckpointError(f"the last checkpoint, of step {step}, could not be written: {error}") from error
     if step >= run.welcome.config.max_train_steps:
         _validate(run)
+        _evaluate(run)
         _write_samples(run)
     check_generation(_checkpoints(run.welcome), run.origin)
     run.channel.set_progress("ending", step)
@@ -357,26 +375,6 @@ def _finish(run: Run) -> None:
     except OSError as error:
         raise PipelineError(f"the pipeline could not be written: {error}") from error
     run.channel.send(Stopped(step=step, checkpoint=str(last.folder), state_sha256=digest, pipeline=str(pipeline)))
-
-
-def describe_failure(error: Exception, step: int) -> tuple[Failed, int]:
-    """The event and the exit code for whatever ended the worker."""
-    text = "".join(traceback.format_exception(error))
-    message = str(error) or type(error).__name__
-    if isinstance(error, WorkerError):
-        code, is_retryable, exit_code = error.code, error.is_retryable, error.exit_code
-    else:
-        # By name: torch may not have been imported yet, and need not be for this.
-        names = {kind.__name__ for kind in type(error).__mro__}
-        if "OutOfMemoryError" in names:
-            code, is_retryable = "OUT_OF_MEMORY", False
-        elif "AcceleratorError" in names:
-            code, is_retryable = "ACCELERATOR", True
-        else:
-            code, is_retryable = "INTERNAL", False
-            message = f"{type(error).__name__}: {message}"
-        exit_code = EXIT_RETRYABLE if is_retryable else EXIT_OTHER
-    return Failed(code=code, message=message, traceback=text, step=step, is_retryable=is_retryable), exit_code
 
 
 def _checkpoints(welcome: Welcome) -> Path:

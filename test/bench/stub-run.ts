@@ -85,6 +85,7 @@ export async function runStub(
         configHash: manifest.configHash,
         config,
         dataset: describeDataset(dataset),
+        realImages: null,
       },
       workerLog: folder.workerLog,
       async batch(step) {

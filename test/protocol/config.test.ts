@@ -34,7 +34,7 @@ describe('each mistake is exactly one problem', () => {
       'a key of two sections',
       { ...minimal, everyStep: 1 },
       'everyStep',
-      "unknown key; did you mean 'validation.everySteps' or 'sampling.everySteps' or 'gate.everySteps' or 'checkpoint.everySteps'?",
+      "unknown key; did you mean 'validation.everySteps' or 'sampling.everySteps' or 'evaluation.everySteps' or 'gate.everySteps' or 'checkpoint.everySteps'?",
     ],
     [
       'a key of another kind',

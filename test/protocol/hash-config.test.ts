@@ -36,7 +36,7 @@ function replaceAt(config: TrainConfig, path: readonly string[]): TrainConfig {
 /** What is watched, where things are, how far it goes; and the name of a preset, whose values are all there. */
 const UNDECIDING = [
   /^(outputDir|maxTrainSteps)$/,
-  /^(sampling|gate|checkpoint|tracking)\./,
+  /^(sampling|evaluation|gate|checkpoint|tracking)\./,
   /^worker\.(?!device$)/,
   /^pipeline\.(?!noiseDtype$)/,
   /^validation\.everySteps$/,

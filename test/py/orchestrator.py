@@ -186,4 +186,6 @@ def draw_batch(config: TrainConfig, images: np.ndarray[Any, Any], step: int) -> 
 
 def welcome_of(config: TrainConfig, folder: Path, images: np.ndarray[Any, Any]) -> Welcome:
     """The answer to hello."""
-    return Welcome(run_folder=str(folder), config_hash=CONFIG_HASH, config=config, dataset=make_dataset(images))
+    return Welcome(
+        run_folder=str(folder), config_hash=CONFIG_HASH, config=config, dataset=make_dataset(images), real_images=None
+    )

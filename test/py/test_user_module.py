@@ -21,13 +21,13 @@ from training import write_pipeline as write_run_pipeline
 
 from example import make_config
 from immiscible_worker.errors import ConfigError, PairingError, UsageError
+from immiscible_worker.failure import describe_failure
 from immiscible_worker.network import build_network
 from immiscible_worker.notice import describe_gate
 from immiscible_worker.objective import build_objective
 from immiscible_worker.sampler import check_settings, load_pipeline, sample, settings_of
 from immiscible_worker.state import state_sha256
 from immiscible_worker.user_module import save_network_source
-from immiscible_worker.worker import describe_failure
 
 EXAMPLES = Path(__file__).parents[2] / "py" / "examples"
 OWN_NETWORK, OWN_OBJECTIVE = EXAMPLES / "own_network.py", EXAMPLES / "own_objective.py"

@@ -17,6 +17,7 @@ from training import make_trainer, train
 from example import digits, make_config
 from immiscible_worker.codec import Batch, decode_batch, encode_message
 from immiscible_worker.errors import ConfigError, NonFiniteError, PairingError, ProtocolError
+from immiscible_worker.failure import describe_failure
 from immiscible_worker.protocol import (
     Attach,
     Credit,
@@ -33,7 +34,7 @@ from immiscible_worker.protocol import (
     Warning,
 )
 from immiscible_worker.state import state_sha256
-from immiscible_worker.worker import describe_failure, split_waiting
+from immiscible_worker.worker import split_waiting
 from orchestrator import (
     CONFIG_HASH,
     PYTHON_FOLDER,

@@ -167,6 +167,10 @@ export function createRunReport(folder: RunFolder, publish: (event: RunEvent) =>
         case 'sampled':
           samplePath = event.path
           return emit({ kind: 'sample', step: event.step, path: event.path })
+        case 'evaluated': {
+          const { kind: _kind, ...evaluation } = event
+          return emit({ kind: 'evaluation', ...evaluation })
+        }
         case 'saved':
           return emit({ kind: 'checkpoint', step: event.step, path: event.path, stateSha256: event.stateSha256 })
         case 'warning':

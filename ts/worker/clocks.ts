@@ -3,7 +3,17 @@ import type { TrainConfig, WorkerEventOf } from '../../protocol/index.ts'
 import type { Time } from './time.ts'
 
 /** How many times worker.stepSeconds a phase may last; waiting: once all that the worker is due has been sent. */
-const PATIENCE = { starting: 10, waiting: 1, compiling: 10, training: 1, validating: 10, sampling: 10, saving: 10, ending: 10 } as const
+const PATIENCE = {
+  starting: 10,
+  waiting: 1,
+  compiling: 10,
+  training: 1,
+  validating: 10,
+  sampling: 10,
+  evaluating: 10,
+  saving: 10,
+  ending: 10,
+} as const
 
 export function createClocks(
   { startSeconds, leaseSeconds, stepSeconds }: TrainConfig['worker'],

@@ -83,7 +83,7 @@ async function converseOnce(world: World, config: TrainConfig, runFolder: string
     disk,
     say,
     sayBytes,
-    welcome: (configHash = HASH) => say({ kind: 'welcome', runFolder, configHash, config, dataset }),
+    welcome: (configHash = HASH) => say({ kind: 'welcome', runFolder, configHash, config, dataset, realImages: null }),
     send(step, { split = 'train', numImages = config.globalBatchSize, generation = life.generation, isDamaged = false } = {}) {
       const tensors = makeTensors(step, numImages)
       const described = { kind: 'batch' as const, split, step: split === 'train' ? step : 0, epoch: 0, numImages, telemetry: [] }

@@ -135,6 +135,7 @@ export async function runSchedule(
           dtype: 'uint8',
           scalingFactor: null,
         },
+        realImages: null,
       },
       workerLog: '/nowhere/worker.log',
       describeBatch: (step) => `batch ${step}`,

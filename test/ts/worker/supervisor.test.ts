@@ -60,6 +60,7 @@ async function live(
       configHash: 'hash',
       config,
       dataset: { name: 'digits', sha256: '', numImages: 1797, imageShape: [1, 8, 8], numClasses: 10, dtype: 'uint8', scalingFactor: null },
+      realImages: null,
     },
     workerLog,
     batch: async (step): Promise<WireBatch> => {
