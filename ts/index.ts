@@ -20,7 +20,9 @@ export {
   type AssignmentAnalysis,
   type StrategyChoice,
 } from './analysis/assignment.ts'
-export type { Estimate } from './analysis/estimate.ts'
+export { estimate, type Estimate } from './analysis/estimate.ts'
+export { PAPER_RESULTS, type PaperResult } from './analysis/paper-values.ts'
+export { trainingSpeed, type MetricCurve, type SpeedEstimate, type SpeedPair, type TrainingSpeed } from './analysis/training-speed.ts'
 export { formatAnalysis } from './analysis/format.ts'
 export type { AnalysisDataset } from './analysis/scene.ts'
 export { assign, gather } from './assignment/assign.ts'
@@ -63,6 +65,7 @@ export {
   type RunState,
   type RunSummary,
 } from './report/runs.ts'
+export { readRunCurves, type RunCurves } from './report/run-curves.ts'
 export { diagnose, type Diagnosis, type DiagnoseOptions } from './doctor/diagnose.ts'
 export { formatDiagnosis } from './doctor/format.ts'
 export type { Check } from './doctor/check.ts'
@@ -73,6 +76,8 @@ export { ASSIGNMENT_PRESETS, listConfigFields, type ConfigField } from '../proto
 export type {
   AssignmentInput,
   AssignmentMetrics,
+  EvaluationConfig,
+  MeasureValue,
   NoiseDrift,
   RunEvent,
   RunEventOf,

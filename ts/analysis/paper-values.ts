@@ -24,6 +24,19 @@ export interface PaperValue {
   readonly gaussian?: { readonly imageRms: number; readonly dims: number }
 }
 
+/** A number of a table or figure about trained models, as the source has it. */
+export interface PaperResult {
+  /** Of the recipe that it stands in: `paper2-table8`. */
+  readonly recipe: string
+  /** By the labels of the recipe's table. */
+  readonly row: string
+  readonly column: string
+  readonly value: number
+  readonly source: string
+  /** As of PaperValue. */
+  readonly trust: 'P' | 'S'
+}
+
 const EXACT = ['linear', 'paper-linear', 'quantized']
 const NEAREST = ['nearest', 'paper-knn']
 const PAPER_1 = 'Li et al. 2024, arXiv 2406.12303'
@@ -179,4 +192,25 @@ export const PAPER_VALUES: readonly PaperValue[] = [
       gaussian: { imageRms, dims: 3072 },
     })),
   ),
+]
+
+/** Of recipes, rows and columns that a source gives a number for; what is not here was not found. */
+export const PAPER_RESULTS: readonly PaperResult[] = [
+  ...(
+    [
+      ['k = 2', 4.94],
+      ['k = 4', 4.77],
+      ['k = 8', 4.45],
+      ['k = 16', 4.85],
+      ['k = 32', 5.19],
+      ['baseline', 6.63],
+    ] as const
+  ).map(([row, value]): PaperResult => ({
+    recipe: 'paper2-table8',
+    row,
+    column: 'best FID',
+    value,
+    source: `${PAPER_2}, Table 8`,
+    trust: 'S',
+  })),
 ]

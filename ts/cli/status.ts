@@ -1,5 +1,5 @@
 /** How a run looks in a terminal: one line that changes in place, or plain lines now and then where there is no terminal. */
-import type { NoiseDrift, RunEvent, RunEventOf } from '../index.ts'
+import type { MeasureValue, NoiseDrift, RunEvent, RunEventOf } from '../index.ts'
 
 const PLAIN_LINE_MS = 10_000
 const REDRAW_MS = 100
@@ -92,6 +92,11 @@ export function createStatus(output: Output, now: () => number = () => performan
           return step(event)
         case 'validation':
           return line(`held-out loss at step ${event.step}: ${formatLoss(event.loss)}, of the EMA weights ${formatLoss(event.emaLoss)}`)
+        case 'evaluation':
+          return line(
+            `quality at step ${event.step}: ${event.measures.map(formatMeasure).join(', ')}; ${event.numImages} samples of ${event.numInferenceSteps} ` +
+              `steps against ${event.reference}, features of ${event.features}`,
+          )
         case 'sample':
           return line(`samples at step ${event.step}: ${event.path}`)
         case 'checkpoint':
@@ -111,6 +116,11 @@ export function createStatus(output: Output, now: () => number = () => performan
  */
 function largestDrift({ normDeviation, meanDeviation, varianceDeviation }: NoiseDrift): number {
   return [normDeviation, meanDeviation ?? 0, varianceDeviation ?? 0].reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))
+}
+
+function formatMeasure({ name, value, floor }: MeasureValue): string {
+  const shown = (one: number | null): string => (one === null ? 'not finite' : one.toPrecision(4))
+  return floor === null ? `${name} ${shown(value)}` : `${name} ${shown(value)} (real ${shown(floor)})`
 }
 
 function formatLoss(loss: number | null): string {
