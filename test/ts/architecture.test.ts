@@ -36,7 +36,7 @@ const ROOMS: Readonly<Record<string, { may: readonly string[]; types?: readonly 
   'ts/view': { may: ['protocol', 'ts/errors.ts', 'ts/report'] },
   'ts/analysis': { may: ['protocol', 'ts/dataset', 'ts/assignment', 'ts/pipeline', 'ts/kernel', 'ts/random', 'ts/errors.ts'] },
   'ts/testing': { may: ['ts/assignment', 'ts/kernel'] },
-  'ts/cli': { may: ['ts/index.ts'] },
+  'ts/cli': { may: ['ts/index.ts', 'ts/recipe'] },
   'ts/recipe': { may: ['ts/index.ts'] },
   'ts/bootstrap': { may: ['protocol', 'ts/errors.ts', 'ts/process.ts', 'ts/worker'] },
 }
