@@ -28,12 +28,12 @@ def open_evaluation(welcome: Welcome, device: torch.device) -> Evaluate | None:
     None where nothing is evaluated. A small classifier is trained, or the Inception network loaded, before it returns.
     Raises ConfigError where the file of the Inception network is not what was named.
     """
-    from .quality import InceptionFile, open_judge
-    from .sampler import sample, settings_of
-
     real = welcome.real_images
     if real is None:
         return None
+    from .quality import InceptionFile, open_judge
+    from .sampler import sample, settings_of
+
     config, dataset = welcome.config.evaluation, welcome.dataset
     images, labels = read_pixels(real.images, real.labels, dataset.image_shape, dataset.num_classes)
     file = config.inception
