@@ -13,6 +13,7 @@ import msgspec
 
 from .codec import MALFORMED
 from .errors import EXIT_OTHER, ConfigError, UsageError
+from .figure_tools import FIGURE_TOOLS
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seed = Annotated[int, msgspec.Meta(ge=0)]
@@ -71,7 +72,7 @@ class EncodeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
 
 
 def run_tool(arguments: list[str]) -> int:
-    """`sample`, `evaluate` or `encode`; returns the exit code."""
+    """One of the tools in the table, by name; returns the exit code."""
     try:
         if len(arguments) != 1 or arguments[0] not in _TOOLS:
             raise UsageError(f"expected one of {', '.join(_TOOLS)}, got {' '.join(arguments)!r}")
@@ -178,4 +179,5 @@ _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "sample": (SampleRequest, _sample),
     "evaluate": (EvaluateRequest, _evaluate),
     "encode": (EncodeRequest, _encode),
+    **FIGURE_TOOLS,
 }

@@ -24,7 +24,7 @@ export interface PaperValue {
   readonly gaussian?: { readonly imageRms: number; readonly dims: number }
 }
 
-/** A number of a table or figure about trained models, as the source has it. */
+/** A number of a table or figure, as the source has it, by where it stands in a recipe's table. */
 export interface PaperResult {
   /** Of the recipe that it stands in: `paper2-table8`. */
   readonly recipe: string
@@ -33,8 +33,19 @@ export interface PaperResult {
   readonly column: string
   readonly value: number
   readonly source: string
-  /** As of PaperValue. */
-  readonly trust: 'P' | 'S'
+  /** As of PaperValue. C: read in a caption of the paper. */
+  readonly trust: 'P' | 'S' | 'C'
+}
+
+/** A row of paper 1, Table 1, in words; null: not found. */
+export interface PaperSetting {
+  /** The arm of recipe `paper1-table1`. */
+  readonly experiment: string
+  readonly data: string
+  readonly resolution: string | null
+  readonly batch: string
+  readonly hardware: string
+  readonly codeBase: string
 }
 
 const EXACT = ['linear', 'paper-linear', 'quantized']
@@ -194,23 +205,78 @@ export const PAPER_VALUES: readonly PaperValue[] = [
   ),
 ]
 
+const STABLE_DIFFUSION_BASE = 'diffusers text_to_image'
+
+/** Paper 1, Table 1, by a third party's reading; batch and hardware of the class-conditional rows, and the code bases, from the authors' repository. */
+export const PAPER_SETTINGS: readonly PaperSetting[] = (
+  [
+    ['CM CIFAR-10', 'CIFAR-10', '32', '512', '4 A6000', 'openai/consistency_models_cifar10 (JAX)'],
+    ['CM CelebA', 'CelebA', null, '1024', '8 A800', 'openai/consistency_models'],
+    ['CM Tiny-ImageNet', 'Tiny-ImageNet', null, '2048', '16 A800', 'openai/consistency_models'],
+    ['DDIM CIFAR-10', 'CIFAR-10', '32', '256', '1 A5000', 'tqch/ddpm-torch'],
+    ['SD unconditional', '10 % of ImageNet', '256', '512', '4 A6000', STABLE_DIFFUSION_BASE],
+    ['SD class-conditional', 'ImageNet-1k', '256', '2048 = 256 x 8', '8 A800', STABLE_DIFFUSION_BASE],
+    ['SD fine-tuned', 'ImageNet-1k', '256', '512 = 128 x 4', '4 A6000', STABLE_DIFFUSION_BASE],
+  ] as const
+).map(([experiment, data, resolution, batch, hardware, codeBase]) => ({ experiment, data, resolution, batch, hardware, codeBase }))
+
 /** Of recipes, rows and columns that a source gives a number for; what is not here was not found. */
 export const PAPER_RESULTS: readonly PaperResult[] = [
-  ...(
-    [
-      ['k = 2', 4.94],
-      ['k = 4', 4.77],
-      ['k = 8', 4.45],
-      ['k = 16', 4.85],
-      ['k = 32', 5.19],
-      ['baseline', 6.63],
-    ] as const
-  ).map(([row, value]): PaperResult => ({
-    recipe: 'paper2-table8',
-    row,
-    column: 'best FID',
-    value,
-    source: `${PAPER_2}, Table 8`,
-    trust: 'S',
-  })),
+  ...resultsOf('paper1-figure1', `${PAPER_1}, caption of Fig. 1`, 'C', [['paper-linear', 'distance change, %', -2]]),
+  ...resultsOf('paper1-figure4', `${PAPER_1}, abstract ("up to")`, 'P', [
+    ['CIFAR-10 immiscible', 'speed', 3],
+    ['CelebA immiscible', 'speed', 1.3],
+  ]),
+  ...resultsOf('paper1-figure4', `${PAPER_1}, Sec. 5`, 'S', [['Tiny-ImageNet immiscible', 'speed', 1.2]]),
+  ...resultsOf('paper2-table3', `${PAPER_2}, Table 3`, 'S', [
+    ['vanilla', 'DDIM', 6.63],
+    ['KNN', 'DDIM', 4.45],
+    ['LA', 'DDIM', 5.14],
+    ['vanilla', 'FM', 4.92],
+    ['KNN', 'FM', 3.56],
+    ['LA', 'FM', 5.02],
+    ['vanilla', 'CM', 10.22],
+    ['KNN', 'CM', 9.16],
+    ['LA', 'CM', 8.54],
+  ]),
+  ...resultsOf('paper2-table4', `${PAPER_2}, Table 4`, 'S', [
+    ['base', '100k', 6.1],
+    ['base', '200k', 5.07],
+    ['base with ID', '100k', 4.28],
+    ['base with ID', '200k', 3.68],
+    ['reference 14', '100k', 6.43],
+    ['reference 14', '200k', 5.38],
+    ['reference 14 with ID', '100k', 4.75],
+    ['reference 14 with ID', '200k', 3.93],
+    ['reference 4', '100k', 5.58],
+    ['reference 4', '200k', 5.41],
+    ['reference 4 with ID', '100k', 4.26],
+    ['reference 4 with ID', '200k', 3.86],
+  ]),
+  ...resultsOf('paper2-table8', `${PAPER_2}, Table 8`, 'S', [
+    ['k = 2', 'best FID', 4.94],
+    ['k = 4', 'best FID', 4.77],
+    ['k = 8', 'best FID', 4.45],
+    ['k = 16', 'best FID', 4.85],
+    ['k = 32', 'best FID', 5.19],
+    ['baseline', 'best FID', 6.63],
+  ]),
+  ...resultsOf('paper2-section4-2', `${PAPER_2}, Sec. 4.2`, 'S', [
+    ['vanilla', 'distance', 0.92],
+    ['KNN', 'distance', 2.17],
+    ['LA', 'distance', 4.11],
+  ]),
+  ...resultsOf('paper2-section4-3', `${PAPER_2}, Sec. 4.3`, 'S', [
+    ['independent', 'KL', 48.25],
+    ['nearest of 8', 'KL', 48.6],
+  ]),
 ]
+
+function resultsOf(
+  recipe: string,
+  source: string,
+  trust: PaperResult['trust'],
+  cells: readonly (readonly [row: string, column: string, value: number])[],
+): PaperResult[] {
+  return cells.map(([row, column, value]) => ({ recipe, row, column, value, source, trust }))
+}

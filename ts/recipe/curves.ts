@@ -1,34 +1,46 @@
 /** The curves of a recipe's arms as a plot: a metric over training steps, means over seeds with their range. */
 import { join } from 'node:path'
-import { drawPlot, type Plot } from '../index.ts'
+import { drawPlot, type PlotSeries } from '../index.ts'
 import { curveOf, type Context, type Report } from './recipe.ts'
-import { armsOf, metricTitle, runsOf } from './tables.ts'
+import { armsOf, metricTitle, runsOf, valueAt } from './tables.ts'
 
-/** Writes `curves.svg` and `curves.png`. @param numInferenceSteps which measurements, where there are several. */
-export async function plotCurves(context: Context, numInferenceSteps?: number): Promise<Report['pictures'][number]> {
-  const name = numInferenceSteps === undefined ? 'curves' : `curves-${numInferenceSteps}`
-  const series = armsOf(context).map((arm) => seriesOf(context, arm, numInferenceSteps))
-  const floor = context.runs[0]?.curves.evaluations[0]?.measures.find(({ name: metric }) => metric === context.metric)?.floor ?? null
+export interface CurvesOptions {
+  /** Of what the arms are, where they are not all of the recipe: in the title, and in the name of the file. */
+  readonly part?: string
+  /** Default: all. */
+  readonly arms?: readonly string[]
+  /** Which measurements, where there are several. */
+  readonly numInferenceSteps?: number
+}
+
+/** Writes `curves.svg` and `curves.png`, or `curves-PART` and so on. */
+export async function plotCurves(context: Context, options: CurvesOptions = {}): Promise<Report['pictures'][number]> {
+  const { part, arms = armsOf(context), numInferenceSteps } = options
+  const steps = numInferenceSteps === undefined ? [] : [`${numInferenceSteps} inference steps`]
+  const parts = [...(part === undefined ? [] : [part]), ...steps]
+  const name = ['curves', ...parts].join('-').replaceAll(' ', '-').toLowerCase()
+  const floor =
+    runsOf(context, arms[0])[0].curves.evaluations[0]?.measures.find(({ name: metric }) => metric === context.metric)?.floor ?? null
   const title = metricTitle(context.metric)
   await drawPlot(
     {
-      title: context.recipe.title,
+      title: [context.recipe.title, ...parts].join(', '),
       xLabel: 'training steps',
       yLabel: title,
       isLogY: true,
-      series,
+      series: arms.map((arm) => seriesOf(context, arm, numInferenceSteps)),
       horizontals: floor === null ? [] : [{ label: 'real images', y: floor }],
     },
     join(context.folder, name),
+    { onSetup: context.log },
   )
-  const sampled = numInferenceSteps === undefined ? '' : `, ${numInferenceSteps} inference steps`
-  return { file: `${name}.png`, caption: `${title} over training steps${sampled}: mean over seeds, and their range` }
+  return { file: `${name}.png`, caption: `${[`${title} over training steps`, ...parts].join(', ')}: mean over seeds, and their range` }
 }
 
-function seriesOf(context: Context, arm: string, numInferenceSteps: number | undefined): Plot['series'][number] {
+function seriesOf(context: Context, arm: string, numInferenceSteps: number | undefined): PlotSeries {
   const curves = runsOf(context, arm).map((run) => curveOf(run, context.metric, numInferenceSteps))
   const points = curves[0].steps.flatMap((step) => {
-    const values = curves.map((curve) => curve.values[curve.steps.indexOf(step)])
+    const values = curves.map((curve) => valueAt(curve, step))
     return values.every((value) => value !== undefined) ? [{ step, values }] : []
   })
   return {

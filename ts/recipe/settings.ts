@@ -57,6 +57,12 @@ export const PAPER_CONSISTENCY_CELEBA = {
   globalBatchSize: 1024,
 } satisfies TrainSettings
 
+export const PAPER_CONSISTENCY_TINY_IMAGENET = {
+  ...PAPER_CONSISTENCY_64,
+  dataset: { kind: 'parquet', repo: 'zh-plus/tiny-imagenet', resolution: 64, horizontalFlip: true },
+  globalBatchSize: 2048,
+} satisfies TrainSettings
+
 /** Half the samples of the digits: as many as the reference, so that their count biases both sides of a comparison alike. */
 const NUM_JUDGED = 898
 
@@ -89,4 +95,11 @@ export const SMALL_CONSISTENCY = {
   ...SMALL,
   objective: { kind: 'consistency', s0: 10, s1: 40 },
   sampling: { everySteps: 0, numInferenceSteps: 1 },
+} satisfies TrainSettings
+
+/** In colour, and as small; half the images are judged, as of the digits. */
+export const SMALL_CONSISTENCY_EMOJI = {
+  ...SMALL_CONSISTENCY,
+  dataset: { kind: 'emoji', resolution: 8 },
+  evaluation: { ...SMALL.evaluation, numImages: 706 },
 } satisfies TrainSettings

@@ -1,6 +1,6 @@
 /** The tables that recipes share: the best value of each arm, its values at some steps, and how much sooner it got there. */
-import { estimate, PAPER_RESULTS, trainingSpeed, type Estimate, type PaperResult, type SpeedEstimate } from '../index.ts'
-import { curveOf, type ArmRun, type Context, type Figure, type Table } from './recipe.ts'
+import { estimate, PAPER_RESULTS, trainingSpeed, type Estimate, type MetricCurve, type PaperResult, type SpeedEstimate } from '../index.ts'
+import { curveOf, type ArmRun, type Context, type Table } from './recipe.ts'
 
 /** What the source has for a cell of a recipe's table. */
 export function paperResult(recipe: string, row: string, column: string): PaperResult | undefined {
@@ -28,55 +28,76 @@ export function overSeeds(runs: readonly ArmRun[], value: (run: ArmRun) => numbe
   return known.length === values.length && known.length > 0 ? estimate(known) : null
 }
 
-/** The best value that each arm's curves reach, beside the paper's best FID. */
-export function bestTable(context: Context, title: string, column = 'best FID'): Table {
+/** The best value that each arm's curves reach, beside the paper's best FID, and what the assignment did: the mean projection of the noise on its image. */
+export function bestTable(context: Context, title: string): Table {
   const rows = armsOf(context).map((arm) => ({
     label: arm,
     figures: [
-      {
-        ours: overSeeds(runsOf(context, arm), (run) => Math.min(...curveOf(run, context.metric).values)),
-        paper: paperResult(context.recipe.id, arm, column),
-      },
-      gainOf(context, arm),
+      { ours: bestOf(context, arm), paper: paperResult(context.recipe.id, arm, 'best FID') },
+      { ours: overSeeds(runsOf(context, arm), ({ curves }) => curves.gain ?? undefined) },
     ],
   }))
   return { title, columns: ['', `best ${metricTitle(context.metric)}`, 'gain'], rows }
 }
 
-/** What the assignment did: the mean projection of the noise on its image, in standard deviations. */
-function gainOf(context: Context, arm: string): Figure {
-  return { ours: overSeeds(runsOf(context, arm), ({ curves }) => curves.gain ?? undefined) }
+export function bestOf(context: Context, arm: string, numInferenceSteps?: number): Estimate | null {
+  return overSeeds(runsOf(context, arm), (run) => Math.min(...curveOf(run, context.metric, numInferenceSteps).values))
 }
 
-/** The values of each arm at the steps where it was measured. @param columnOf the paper's name of a step. */
-export function stepsTable(
-  context: Context,
-  title: string,
-  columnOf: (step: number) => string = (step) => `${step} steps`,
-  numInferenceSteps?: number,
-): Table {
-  const arms = armsOf(context)
-  const steps = [...new Set(context.runs.flatMap((run) => curveOf(run, context.metric, numInferenceSteps).steps))].toSorted((a, b) => a - b)
-  const rows = arms.map((arm) => ({
+/** A step at which runs are compared. */
+export interface StepColumn {
+  readonly step: number
+  readonly title: string
+  /** The paper's name of it, where that is another. */
+  readonly paper?: string
+}
+
+/** The values of each arm at some of the steps where it was measured. */
+export function stepsTable(context: Context, title: string, columns: readonly StepColumn[]): Table {
+  const rows = armsOf(context).map((arm) => ({
     label: arm,
-    figures: steps.map((step) => ({
-      ours: overSeeds(runsOf(context, arm), (run) => {
-        const curve = curveOf(run, context.metric, numInferenceSteps)
-        return curve.values[curve.steps.indexOf(step)]
-      }),
-      paper: paperResult(context.recipe.id, arm, columnOf(step)),
+    figures: columns.map(({ step, title: column, paper = column }) => ({
+      ours: overSeeds(runsOf(context, arm), (run) => valueAt(curveOf(run, context.metric), step)),
+      paper: paperResult(context.recipe.id, arm, paper),
     })),
   }))
-  return { title, columns: [metricTitle(context.metric), ...steps.map(columnOf)], rows }
+  return { title, columns: [metricTitle(context.metric), ...columns.map((column) => column.title)], rows }
 }
 
-/** How much sooner each arm is as good as the baseline ever gets, in steps and in training time. */
-export function speedTable(context: Context, baseline: string): Table {
-  const curvesOf = (arm: string): ReturnType<typeof curveOf>[] => runsOf(context, arm).map((run) => curveOf(run, context.metric))
+/** undefined: it was not measured then. */
+export function valueAt({ steps, values }: MetricCurve, step: number): number | undefined {
+  return values[steps.indexOf(step)]
+}
+
+/** Of the last measurement, by the number of inference steps: two arms, and the change from one to the other, seed by seed. */
+export function inferenceTable(
+  context: Context,
+  title: string,
+  [before, after]: readonly [string, string],
+  counts: readonly number[],
+): Table {
+  const rows = counts.map((count) => {
+    const lastOf = (run: ArmRun): number | undefined => curveOf(run, context.metric, count).values.at(-1)
+    const others = new Map(runsOf(context, after).map((run) => [run.seed, lastOf(run)]))
+    return {
+      label: String(count),
+      figures: [
+        { ours: overSeeds(runsOf(context, before), lastOf) },
+        { ours: overSeeds(runsOf(context, after), lastOf) },
+        { ours: overSeeds(runsOf(context, before), (run) => (others.get(run.seed) ?? NaN) - (lastOf(run) ?? NaN)) },
+      ],
+    }
+  })
+  return { title, columns: ['inference steps', before, after, `change of ${metricTitle(context.metric)}`], rows }
+}
+
+/** How much sooner each arm is as good as its baseline ever gets, in steps and in training time. @param baselineOf the arm's own name for a baseline. */
+export function speedTable(context: Context, baselineOf: (arm: string) => string, numInferenceSteps?: number): Table {
+  const curvesOf = (arm: string): MetricCurve[] => runsOf(context, arm).map((run) => curveOf(run, context.metric, numInferenceSteps))
   const rows = armsOf(context)
-    .filter((arm) => arm !== baseline)
+    .filter((arm) => baselineOf(arm) !== arm)
     .map((arm) => {
-      const speed = trainingSpeed(curvesOf(baseline), curvesOf(arm))
+      const speed = trainingSpeed(curvesOf(baselineOf(arm)), curvesOf(arm))
       return {
         label: arm,
         figures: [
@@ -86,7 +107,9 @@ export function speedTable(context: Context, baseline: string): Table {
         ],
       }
     })
-  const title = `Training speed: steps of "${baseline}" to its best ${metricTitle(context.metric)}, over the steps of the other to the same`
+  const baselines = [...new Set(armsOf(context).map(baselineOf))].map((arm) => `"${arm}"`).join(', ')
+  const sampled = numInferenceSteps === undefined ? '' : `, ${numInferenceSteps} inference steps`
+  const title = `Training speed: steps of ${baselines} to its best ${metricTitle(context.metric)}, over the steps of the other to the same${sampled}`
   return { title, columns: ['median over seeds (range)', 'by steps', 'by training time', 'seeds that reach it'], rows }
 }
 

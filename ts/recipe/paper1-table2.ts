@@ -1,0 +1,26 @@
+/** Paper 1, Table 2: how much nearer the noise is after the linear assignment, and how long that takes, by batch size. */
+import { assignmentTables, UNKNOWN_ANALYZED } from './assignment-table.ts'
+import type { Recipe } from './recipe.ts'
+import { unknownAtPaperScale } from './unknown.ts'
+
+export const paper1Table2: Recipe = {
+  id: 'paper1-table2',
+  title: 'Distance and time of the linear assignment',
+  source: 'Li et al. 2024, arXiv 2406.12303, Table 2',
+  unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_ANALYZED),
+  arms: () => [],
+  async report(context) {
+    return {
+      tables: await assignmentTables(context, {
+        strategies: ['paper-linear', 'quantized'],
+        batchSizes: [128, 256, 512, 1024],
+        quantities: ['distanceChange', 'assignMs'],
+      }),
+      pictures: [],
+      notes: [
+        "The paper's times are of a GPU and its host: an A6000 by the abstract and the README, an A5000 by a third party's reading of the paper. Ours are of one CPU thread.",
+        '`paper-linear` is exact, on L2 norms in float16 as in the official code; `quantized` is the default here.',
+      ],
+    }
+  },
+}
