@@ -65,12 +65,18 @@ export function addReproduce(program: Command, print: (text: string) => void, lo
         throw new ConfigError([{ path: 'recipe', message }])
       }
       await withInterrupt(async (signal) => {
-        const options = { ...flags, ...overridesOf(flags), signal, log }
+        const { scale, seeds, outputDir, jobs } = flags
+        const overrides = { ...overridesOf(flags), scale, signal, log }
         if (flags.dryRun) {
-          const tried = await dryRun(recipe, options)
+          const tried = await dryRun(recipe, overrides)
           print(flags.json ? JSON.stringify(tried, null, 2) : formatDryRun(recipe, tried))
         } else {
-          const { folder, text, report } = await reproduce(recipe, options)
+          const { folder, text, report } = await reproduce(recipe, {
+            ...overrides,
+            jobs,
+            ...(seeds !== undefined && { seeds }),
+            ...(outputDir !== undefined && { outputDir }),
+          })
           print(flags.json ? JSON.stringify({ folder, report }, null, 2) : `${text}\nwritten: ${folder}`)
         }
       })

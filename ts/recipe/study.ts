@@ -2,7 +2,7 @@
 import { plotCurves } from './curves.ts'
 import { curveOf, type Arm, type Context, type Recipe, type Table, type TrainSettings } from './recipe.ts'
 import { SMALL_CONSISTENCY, SMALL_DDIM, SMALL_FLOW } from './settings.ts'
-import { armsOf, bestTable, overSeeds, runsOf, speedTable, stepsTable } from './tables.ts'
+import { armsOf, bestTable, measuredSteps, overSeeds, runsOf, speedTable, stepsTable } from './tables.ts'
 
 const BASELINE = 'independent'
 /** Seven batches: the digits hold two such pools. */
@@ -36,8 +36,8 @@ function studyOf(objective: string, settings: TrainSettings, labels: readonly st
       return {
         tables: [
           bestTable(context, 'Best value of each run'),
-          stepsTable(context, 'Value by training step'),
-          speedTable(context, BASELINE),
+          stepsTable(context, 'Value by training step', measuredSteps(context)),
+          speedTable(context, () => BASELINE),
           differenceTable(context),
           lastTable(context),
         ],
