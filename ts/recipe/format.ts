@@ -2,7 +2,7 @@
 import type { Context, Figure, Report, Table } from './recipe.ts'
 
 const TRUST = {
-  C: "[C] a caption of the paper, read verbatim",
+  C: '[C] a caption of the paper, read verbatim',
   P: "[P] read in the authors' own repository or abstract",
   S: "[S] from a third party's reading of the paper: no table of it could be read at first hand",
 } as const
