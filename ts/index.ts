@@ -23,7 +23,7 @@ export {
   type StrategyChoice,
 } from './analysis/assignment.ts'
 export { estimate, type Estimate } from './analysis/estimate.ts'
-export { PAPER_RESULTS, type PaperResult } from './analysis/paper-values.ts'
+export { PAPER_RESULTS, PAPER_SETTINGS, type PaperResult, type PaperSetting } from './analysis/paper-values.ts'
 export { trainingSpeed, type MetricCurve, type SpeedEstimate, type SpeedPair, type TrainingSpeed } from './analysis/training-speed.ts'
 export { formatAnalysis } from './analysis/format.ts'
 export type { AnalysisDataset } from './analysis/scene.ts'

@@ -63,6 +63,20 @@ export const PAPER_CONSISTENCY_TINY_IMAGENET = {
   globalBatchSize: 2048,
 } satisfies TrainSettings
 
+/** Class-conditional latents, from scratch: the papers' settings for Stable Diffusion with another network, so that no FID of theirs is a target for it. */
+export const PAPER_LATENTS = {
+  dataset: { kind: 'arrays', path: 'imagenet-latents.safetensors', horizontalFlip: true },
+  objective: { kind: 'ddim', betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 },
+  network: 'ddpm-cifar10',
+  conditioning: { classLabels: true, labelDropout: 0 },
+  optimizer: { kind: 'adamw', learningRate: 0.0001, lrScheduler: 'constant', adamWeightDecay: 0.01 },
+  ema: { decay: 0.9999 },
+  globalBatchSize: 2048,
+  maxTrainSteps: 20_000,
+  sampling: { everySteps: 0, numInferenceSteps: 20 },
+  checkpoint: { everySteps: 2500 },
+} satisfies TrainSettings
+
 /** Half the samples of the digits: as many as the reference, so that their count biases both sides of a comparison alike. */
 const NUM_JUDGED = 898
 
