@@ -120,7 +120,7 @@ function list({ scale, seeds = DEFAULT_SEEDS[scale], json }: Flags): string {
     knownOf(recipe),
   ])
   const header = ['recipe', 'what', 'runs', 'million passes', 'needs', 'known']
-  return `${formatTable([header, ...rows])}\n\nScale ${scale}. Passes: images forward through the network, a training step counted three times. \`reproduce RECIPE --scale ${scale} --dry-run\` measures what one costs.`
+  return `${formatTable([header, ...rows])}\n\nScale ${scale}. Passes: images forward through the network, the way back of a training step counts as two. \`reproduce RECIPE --scale ${scale} --dry-run\` measures what one costs.`
 }
 
 function knownOf({ numKnown, unknown }: RecipeDescription): string {
@@ -155,7 +155,7 @@ function rowOf({ arm, training, cost, losses, note }: DryRunRow): string[] {
   return [
     arm,
     training ? training.numParameters.toLocaleString('en') : '-',
-    training ? formatBytes(training.stateBytes) : '-',
+    training ? formatBytes(training.stateBytes.total) : '-',
     training ? formatBytes(training.activationBytes) : '-',
     training ? (training.forwardFlops / 1e9).toFixed(2) : '-',
     cost ? cost.petaflops.toFixed(cost.petaflops < 10 ? 3 : 0) : '-',

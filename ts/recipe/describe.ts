@@ -12,7 +12,7 @@ export interface RecipeDescription {
   readonly numArms: number
   readonly blocked: readonly { readonly arm: string; readonly why: string }[]
   readonly seeds: number
-  /** Images that go forward through a network in all runs, a training step counted three times; 0: nothing is trained. */
+  /** Images that go forward through a network in all runs, as Cost counts them; 0: nothing is trained. */
   readonly forwardPasses: number
   /** Data sets and files that do not come with the package. */
   readonly needs: readonly string[]

@@ -7,8 +7,8 @@ import { formatReport } from './format.ts'
 import type { Arm, Context, Recipe, Report, Scale, TrainSettings } from './recipe.ts'
 
 export interface Overrides {
-  /** Where the data set of the paper lies; default: what `immiscible data fetch` downloaded. */
-  readonly path?: string
+  /** Where data sets of the paper lie, by their kinds; default: what `immiscible data fetch` downloaded. */
+  readonly paths?: Readonly<Record<string, string>>
   /** The Inception network of FID; default: a small classifier, whose numbers are not FID. */
   readonly inception?: NonNullable<EvaluationConfig['inception']>
   /** Weights of LPIPS, for the papers' consistency training. */
@@ -67,12 +67,14 @@ export function overriddenArms(recipe: Recipe, scale: Scale, overrides: Override
   return recipe.arms(scale).map((arm) => ({ ...arm, settings: override(arm.settings, overrides) }))
 }
 
-function override(settings: TrainSettings, { path, inception, lpips, device }: Overrides): TrainSettings {
+function override(settings: TrainSettings, { paths = {}, inception, lpips, device }: Overrides): TrainSettings {
   const { dataset, evaluation, objective, worker } = settings
+  const { repo: _repo, ...section } = dataset as { kind: string; repo?: string }
+  const path = paths[section.kind]
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
   return {
     ...settings,
-    ...(path !== undefined && { dataset: { ...(dataset as object), path } as TrainSettings['dataset'] }),
+    ...(path !== undefined && { dataset: { ...section, path } as TrainSettings['dataset'] }),
     ...(inception && { evaluation: { ...evaluation, inception } }),
     ...(lpips !== undefined && isLpips && { objective: { ...objective, lpipsWeights: lpips } }),
     ...(device !== undefined && { worker: { ...worker, device } }),
