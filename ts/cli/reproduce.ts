@@ -25,7 +25,7 @@ interface Flags {
   readonly dryRun?: boolean
   readonly outputDir?: string
   readonly jobs: number
-  readonly path?: string
+  readonly path?: Record<string, string>
   readonly inception?: string
   readonly inceptionSha256?: string
   readonly inceptionBackend: 'torchscript' | 'torch-fidelity'
@@ -49,7 +49,7 @@ export function addReproduce(program: Command, print: (text: string) => void, lo
     .option('--dry-run', 'resolve every arm, train it for two steps on random images, and say what the whole would cost')
     .option('--output-dir <folder>', 'where runs and report go; runs/reproduce/RECIPE-SCALE')
     .option('--jobs <runs>', 'runs trained at the same time', integer, 1)
-    .option('--path <path>', "the paper's data set, where it is not in the cache")
+    .option('--path <kind=path>', 'a data set of the paper, where it is not in the cache: cifar10=/data/cifar-10; may be repeated', addPath)
     .option('--inception <file>', 'the Inception network of FID; else a small classifier, whose numbers are not FID')
     .option('--inception-sha256 <hex>', 'of that file')
     .option('--inception-backend <name>', 'torchscript or torch-fidelity', 'torchscript')
@@ -83,13 +83,19 @@ export function addReproduce(program: Command, print: (text: string) => void, lo
     })
 }
 
+function addPath(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const [, kind, path] = /^([\w-]+)=(.+)$/.exec(text) ?? []
+  if (kind === undefined || path === undefined) throw new ConfigError([{ path: 'path', message: `expected KIND=PATH, got ${text}` }])
+  return { ...before, [kind]: path }
+}
+
 function parseScale(text: string): Scale {
   if (text === 'small' || text === 'paper') return text
   throw new ConfigError([{ path: 'scale', message: `expected small or paper, got ${text}` }])
 }
 
 function overridesOf({
-  path,
+  path: paths,
   inception,
   inceptionSha256: sha256,
   inceptionBackend: backend,
@@ -101,7 +107,7 @@ function overridesOf({
     throw new ConfigError([{ path: 'inception-sha256', message: 'expected the SHA-256 of the Inception file, got nothing' }])
   }
   return {
-    ...(path !== undefined && { path }),
+    ...(paths && { paths }),
     ...(inception !== undefined && sha256 !== undefined && { inception: { weights: inception, sha256, backend, mode } }),
     ...(lpips !== undefined && { lpips }),
     ...(device !== undefined && { device }),

@@ -46,8 +46,8 @@ function needsOf({ settings }: ReturnType<Recipe['arms']>[number]): string[] {
   const { objective } = settings
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
   return [
-    ...(FETCHED.has(dataset.kind) ? [`${dataset.kind} (immiscible data fetch ${dataset.kind}, or --path)`] : []),
-    ...(dataset.path !== undefined ? [`${dataset.path} (--path)`] : []),
+    ...(FETCHED.has(dataset.kind) ? [`${dataset.kind} (immiscible data fetch ${dataset.kind})`] : []),
+    ...(dataset.path !== undefined ? [`${dataset.path} (--path ${dataset.kind}=...)`] : []),
     ...(isLpips ? ['LPIPS weights (--lpips)'] : []),
   ]
 }
