@@ -1,7 +1,7 @@
 /** `immiscible analyze`: parses, calls, prints. */
 import type { Command } from 'commander'
 import { analyzeAssignment, formatAnalysis, type AnalysisDataset } from '../index.ts'
-import { addDenoising } from './analyze-runs.ts'
+import { addDenoising, addMiscibility } from './analyze-runs.ts'
 import { number } from './parse.ts'
 
 interface Flags {
@@ -21,6 +21,7 @@ interface Flags {
 export function addAnalyze(program: Command, print: (text: string) => void, log: (text: string) => void): void {
   const analyze = program.command('analyze').description('numbers about assignments, and about what models have learnt of them')
   addDenoising(analyze, print, log)
+  addMiscibility(analyze, print, log)
   analyze
     .command('assignment')
     .description('what each strategy does to batches of a data set, beside what the papers report')
