@@ -72,6 +72,14 @@ class MiscibilityRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     device: _Device
 
 
+class GaussianityRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """file: as `gaussianity.measure_gaussianity`, of num_noises."""
+
+    file: str
+    num_noises: Annotated[int, msgspec.Meta(ge=2)]
+    dims: _Positive
+
+
 def _plot(request: PlotRequest) -> dict[str, Any]:
     from .plot import write_plot
 
@@ -175,9 +183,23 @@ def _measure_miscibility(request: MiscibilityRequest) -> dict[str, Any]:
     }
 
 
+def _measure_gaussianity(request: GaussianityRequest) -> dict[str, Any]:
+    from .gaussianity import expected_kl, measure_gaussianity
+
+    measured = measure_gaussianity(Path(request.file), request.dims)
+    mean, deviation = expected_kl(request.num_noises, request.dims)
+    return {
+        "kl": measured.kl,
+        "meanSquaredNorm": measured.mean_squared_norm,
+        "expectedKl": mean,
+        "klDeviation": deviation,
+    }
+
+
 FIGURE_TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "plot": (PlotRequest, _plot),
     "describe": (DescribeRequest, _describe),
     "denoise": (DenoisingRequest, _denoise),
     "miscibility": (MiscibilityRequest, _measure_miscibility),
+    "gaussianity": (GaussianityRequest, _measure_gaussianity),
 }
