@@ -1,4 +1,4 @@
-/** What others report for what `analyzeAssignment` measures: each value with its source, and how sure it is that the source says so. */
+/** What others report: of assignments as `analyzeAssignment` measures them, and of trained models; each value with its source, and how sure it is that the source says so. */
 
 export interface PaperValue {
   readonly source: string
@@ -46,6 +46,9 @@ export interface PaperSetting {
   readonly batch: string
   readonly hardware: string
   readonly codeBase: string
+  readonly source: string
+  /** As of PaperValue; code bases are P throughout. */
+  readonly trust: 'P' | 'S'
 }
 
 const EXACT = ['linear', 'paper-linear', 'quantized']
@@ -207,18 +210,20 @@ export const PAPER_VALUES: readonly PaperValue[] = [
 
 const STABLE_DIFFUSION_BASE = 'diffusers text_to_image'
 
-/** Paper 1, Table 1, by a third party's reading; batch and hardware of the class-conditional rows, and the code bases, from the authors' repository. */
+/** The experiments of paper 1; of the P rows the resolution is S. */
 export const PAPER_SETTINGS: readonly PaperSetting[] = (
   [
-    ['CM CIFAR-10', 'CIFAR-10', '32', '512', '4 A6000', 'openai/consistency_models_cifar10 (JAX)'],
-    ['CM CelebA', 'CelebA', null, '1024', '8 A800', 'openai/consistency_models'],
-    ['CM Tiny-ImageNet', 'Tiny-ImageNet', null, '2048', '16 A800', 'openai/consistency_models'],
-    ['DDIM CIFAR-10', 'CIFAR-10', '32', '256', '1 A5000', 'tqch/ddpm-torch'],
-    ['SD unconditional', '10 % of ImageNet', '256', '512', '4 A6000', STABLE_DIFFUSION_BASE],
-    ['SD class-conditional', 'ImageNet-1k', '256', '2048 = 256 x 8', '8 A800', STABLE_DIFFUSION_BASE],
-    ['SD fine-tuned', 'ImageNet-1k', '256', '512 = 128 x 4', '4 A6000', STABLE_DIFFUSION_BASE],
+    ['CM CIFAR-10', 'CIFAR-10', '32', '512', '4 A6000', 'openai/consistency_models_cifar10 (JAX)', 'S'],
+    ['CM CelebA', 'CelebA', null, '1024', '8 A800', 'openai/consistency_models', 'S'],
+    ['CM Tiny-ImageNet', 'Tiny-ImageNet', null, '2048', '16 A800', 'openai/consistency_models', 'S'],
+    ['DDIM CIFAR-10', 'CIFAR-10', '32', '256', '1 A5000', 'tqch/ddpm-torch', 'S'],
+    ['SD unconditional', '10 % of ImageNet', '256', '512', '4 A6000', STABLE_DIFFUSION_BASE, 'S'],
+    ['SD class-conditional', 'ImageNet-1k', '256', '2048 = 256 x 8', '8 A800', STABLE_DIFFUSION_BASE, 'P'],
+    ['SD fine-tuned', 'ImageNet-1k', '256', '512 = 128 x 4', '4 A6000', STABLE_DIFFUSION_BASE, 'P'],
   ] as const
-).map(([experiment, data, resolution, batch, hardware, codeBase]) => ({ experiment, data, resolution, batch, hardware, codeBase }))
+).map(([experiment, data, resolution, batch, hardware, codeBase, trust]) => {
+  return { experiment, data, resolution, batch, hardware, codeBase, source: `${PAPER_1}, Table 1`, trust }
+})
 
 /** Of recipes, rows and columns that a source gives a number for; what is not here was not found. */
 export const PAPER_RESULTS: readonly PaperResult[] = [

@@ -19,7 +19,8 @@ export const UNKNOWN_ANALYZED = ['the images that were measured, and their scale
 
 export type Quantity = 'distanceChange' | 'assignMs'
 
-const QUANTITIES: Readonly<Record<Quantity, { readonly title: string; readonly factor: number }>> = {
+/** As a table has them: shares as %. */
+export const QUANTITIES: Readonly<Record<Quantity, { readonly title: string; readonly factor: number }>> = {
   distanceChange: { title: 'distance change, %', factor: 100 },
   assignMs: { title: 'assignment, ms', factor: 1 },
 }
@@ -47,9 +48,13 @@ export async function analyze(context: Context, input: Parameters<typeof analyze
   return analyzeAssignment({ ...input, onRow })
 }
 
-export function describeAnalysis({ dataset: { name, numImages, dims, imageRms }, numSeeds, cpu }: AssignmentAnalysis): string {
-  const count = numImages === null ? '' : `, ${numImages} images`
-  return `${name}${count}, ${dims} numbers each, RMS ${imageRms.toFixed(2)}: means of ${numSeeds} batches with 95 % intervals, one thread of ${cpu}`
+export function describeAnalysis({ dataset, numSeeds, cpu }: AssignmentAnalysis): string {
+  return `${describeImages(dataset)}: means of ${numSeeds} batches with 95 % intervals, one thread of ${cpu}`
+}
+
+export function describeImages({ name, numImages, dims, imageRms }: AssignmentAnalysis['dataset']): string {
+  // The name of Gaussian images, which have no end, says their RMS.
+  return numImages === null ? `${name}, ${dims} numbers each` : `${name}, ${dims} numbers each, RMS ${imageRms.toFixed(2)}`
 }
 
 export function scaled({ mean, halfWidth }: Estimate, factor: number): Estimate {
@@ -58,7 +63,7 @@ export function scaled({ mean, halfWidth }: Estimate, factor: number): Estimate 
 
 type Comparison = AssignmentAnalysis['comparisons'][number]
 
-/** A reported value as a cell of a table has it: shares as %. */
+/** A reported value as a cell of a table. */
 export function toPaperResult(
   { theirs: { value, quantity, source, trust } }: Comparison,
   recipe: string,

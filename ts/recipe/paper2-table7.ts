@@ -1,5 +1,5 @@
 /** Paper 2, Table 7: the best k by objective, and how much nearer the nearest of k noises is, on real and on Gaussian images. */
-import { analyze, ANALYZED, scaled, toPaperResult } from './assignment-table.ts'
+import { analyze, ANALYZED, describeImages, QUANTITIES, scaled, toPaperResult } from './assignment-table.ts'
 import type { AnalysisDataset, AssignmentAnalysis } from '../index.ts'
 import type { Figure, Recipe } from './recipe.ts'
 import { unknownAtPaperScale } from './unknown.ts'
@@ -34,13 +34,13 @@ export const paper2Table7: Recipe = {
       const figures = analyses.map((analysis, at): Figure => {
         const mine = analysis.rows.find(({ candidatesPerImage }) => candidatesPerImage === candidates)
         return {
-          ours: mine ? scaled(mine.distanceChange, 100) : null,
+          ours: mine ? scaled(mine.distanceChange, QUANTITIES.distanceChange.factor) : null,
           ...(at === 0 && { paper: toPaperResult(comparison, context.recipe.id, label) }),
         }
       })
       return { label, figures }
     })
-    const names = analyses.map(({ dataset: { name, dims, imageRms } }) => `${name}, ${dims} numbers, RMS ${imageRms.toFixed(2)}`)
+    const names = analyses.map(({ dataset }) => describeImages(dataset))
     return {
       tables: [{ title: 'Distance change, %: means of 10 batches with 95 % intervals', columns: ['best k, and of what', ...names], rows }],
       pictures: [],
