@@ -13,7 +13,8 @@ import { paper2Table8 } from '../../../ts/recipe/paper2-table8.ts'
 import type { Figure, Table } from '../../../ts/recipe/recipe.ts'
 import { FLOOR, GAIN, scriptedContext } from '../../fixture/recipe-runs.ts'
 
-vi.mock('../../../ts/plot.ts', () => ({ drawPlot: vi.fn() }))
+type DrawPlot = typeof drawPlot
+vi.mock('../../../ts/plot.ts', () => ({ drawPlot: vi.fn<DrawPlot>() }))
 beforeEach(() => vi.mocked(drawPlot).mockClear())
 
 /** Columns, then a row each: its label, and of each figure ours and, where there is one, the paper's. */
