@@ -35,28 +35,33 @@ export function resolveDataset(dataset: TrainConfigInput['dataset']): TrainConfi
   return withAbsolutePaths(resolved.config.dataset)
 }
 
+/** The checked config, files pinned and paths absolute; and what of the input is no part of it. Throws a ConfigError. */
+export function resolveInput(input: TrainInput): { config: TrainConfig; ownStrategy?: OwnStrategy; ownDataset?: OwnDataset } {
+  const { assignment, dataset } = input
+  const ownStrategy = isOwnStrategy(assignment) ? assignment : undefined
+  const ownDataset = isOwnDataset(dataset) ? dataset : undefined
+  const resolved = resolveConfig({
+    ...input,
+    ...(ownStrategy && { assignment: sectionOf(ownStrategy) }),
+    ...(ownDataset && { dataset: sectionOfOwn(ownDataset) }),
+  })
+  if ('problems' in resolved) throw new ConfigError(resolved.problems)
+  const files = pinFiles(resolved.config)
+  const config = { ...files, dataset: withAbsolutePaths(files.dataset) }
+  if (config.assignment.kind === 'custom' && !ownStrategy) {
+    throw new ConfigError([
+      { path: 'assignment', message: `expected the strategy object '${config.assignment.name}' itself, got only its name` },
+    ])
+  }
+  return { config, ...(ownStrategy && { ownStrategy }), ...(ownDataset && { ownDataset }) }
+}
+
 /** The checked config, its data, and the caller's strategy object where there is one. */
 export async function prepare(
   input: TrainInput,
   options: BuildOptions = {},
 ): Promise<{ config: TrainConfig; dataset: Dataset; strategy: AssignmentStrategy | undefined }> {
-  const { assignment, dataset: given } = input
-  const isOwn = isOwnStrategy(assignment)
-  const section = isOwn ? sectionOf(assignment) : assignment
-  const ownDataset = isOwnDataset(given) ? given : undefined
-  const resolved = resolveConfig({
-    ...input,
-    ...(section !== undefined && { assignment: section }),
-    ...(ownDataset && { dataset: sectionOfOwn(ownDataset) }),
-  })
-  if ('problems' in resolved) throw new ConfigError(resolved.problems)
-  const files = pinFiles(resolved.config)
-  const pinned = { ...files, dataset: withAbsolutePaths(files.dataset) }
-  if (pinned.assignment.kind === 'custom' && !isOwn) {
-    throw new ConfigError([
-      { path: 'assignment', message: `expected the strategy object '${pinned.assignment.name}' itself, got only its name` },
-    ])
-  }
+  const { config: pinned, ownStrategy, ownDataset } = resolveInput(input)
   const opening = { ...options, memoryBytes: pinned.pipeline.datasetBytes }
   const dataset = ownDataset ? (await openOwn(ownDataset, opening)).dataset : await openDataset(pinned.dataset, opening)
   const config = pinned.dataset.kind === 'custom' ? { ...pinned, dataset: { ...pinned.dataset, sha256: dataset.sha256 } } : pinned
@@ -74,7 +79,7 @@ export async function prepare(
   }
   const problems = checkData(config, dataset)
   if (problems.length > 0) throw new ConfigError(problems)
-  const strategy = await prepareStrategy(config, dataset, isOwn ? assignment : undefined)
+  const strategy = await prepareStrategy(config, dataset, ownStrategy)
   checkPoolFits(config, dataset, strategy)
   return { config, dataset, strategy }
 }

@@ -11,6 +11,19 @@ const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAg
 /** The loss at a step: what a page must show. */
 export const lossAt = (step: number): number => 1 / (1 + step / 100)
 
+export const qualityAt = (step: number): number => 40 / (1 + step / 100)
+
+const evaluation = {
+  kind: 'evaluation',
+  numInferenceSteps: 50,
+  numImages: 100,
+  features: 'classifier',
+  featuresSha256: '0'.repeat(64),
+  reference: 'half of the 200 images of digits',
+  numReference: 100,
+  durationMs: 1,
+} as const
+
 function stepEvent(step: number): RunEventOf<'step'> {
   const wave = Math.sin(step / 7)
   return {
@@ -87,6 +100,12 @@ export function writeRun(folder: string, numSteps: number, { maxTrainSteps = num
     writeEvents(folder, [
       { kind: 'sample', time: BEGAN + step * 20, step, path },
       { kind: 'validation', time: BEGAN + step * 20, step, loss: lossAt(step) + 0.01, emaLoss: lossAt(step) + 0.02, numImages: 100 },
+      {
+        ...evaluation,
+        time: BEGAN + step * 20,
+        step,
+        measures: [{ name: 'fdClassifier', value: qualityAt(step), low: null, high: null, floor: 0.4 }],
+      },
     ])
   }
   if (isEnded) writeEvents(folder, [{ kind: 'end', time: BEGAN + numSteps * 20, outcome: 'finished', step: numSteps, message: 'done' }])

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { isToken, makeToken } from '../../ts/view/access.ts'
-import { addRow, createModel, readCurve, STEP_FIELDS, toRow, type Row } from '../../ts/view/page/model.mjs'
+import { addRow, createModel, QUALITY_FIELDS, readCurve, STEP_FIELDS, toRow, type Row } from '../../ts/view/page/model.mjs'
 import { readLines } from '../../ts/view/tail.ts'
 
 function temporaryFolder(): string {
@@ -101,4 +101,23 @@ test('what is no event of a run is none', () => {
   ]) {
     expect(toRow(wrong)).toBe(undefined)
   }
+})
+
+test('sample quality is a curve of the first metric and its floor; an evaluation without metrics has no point', () => {
+  const model = createModel()
+  const evaluation = (step: number, measures: unknown): void => {
+    const row = toRow({ kind: 'evaluation', time: 1, step, measures })
+    if (row) addRow(model, row)
+  }
+  evaluation(100, [
+    { name: 'fdClassifier', value: 12, floor: 0.5 },
+    { name: 'kdClassifier', value: 3, floor: 0 },
+  ])
+  evaluation(200, [{ name: 'fdClassifier', value: 6, floor: null }])
+  evaluation(300, [])
+  evaluation(400, undefined)
+  expect(toRow({ kind: 'evaluation', time: 1, step: -1, measures: [] })).toBe(undefined)
+  const curve = (field: (typeof QUALITY_FIELDS)[number]) => readCurve(model.quality, QUALITY_FIELDS.indexOf(field))
+  expect(curve('value')).toMatchObject({ x: [100, 200], mean: [12, 6] })
+  expect(curve('floor')).toMatchObject({ x: [100], mean: [0.5] })
 })

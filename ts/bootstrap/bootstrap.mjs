@@ -15,6 +15,7 @@ const COMMANDS = {
   setup: () => [['ts/bootstrap/setup.ts']],
   demo: (args) => [['ts/bootstrap/setup.ts'], ['ts/cli/main.ts', 'demo', ...args]],
   objectives: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/objectives.ts', ...args]],
+  study: (args) => [['ts/bootstrap/setup.ts'], ['ts/recipe/run-study.ts', ...args]],
   bench: (args) => [['ts/bootstrap/setup.ts'], ['test/bench/run.ts', ...args]],
   'bench:decode': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/decode.ts', ...args], ['test/bench/second-start.ts']],
   'bench:pipeline': (args) => [['ts/bootstrap/setup.ts'], ['test/bench/pipeline.ts', ...args]],

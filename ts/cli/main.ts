@@ -11,6 +11,7 @@ import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
 import { log, print, tolerateClosedPipes } from './output.ts'
 import { addReport } from './report.ts'
+import { addReproduce } from './reproduce.ts'
 import { addRuns } from './runs.ts'
 import { addEvaluate, addSample } from './sample.ts'
 import { addServe } from './serve.ts'
@@ -38,6 +39,7 @@ addEvaluate(program, print, log)
 addRuns(program, print, log)
 addView(program, print, log)
 addReport(program, print)
+addReproduce(program, print, log)
 addData(program, print, log)
 addStrategies(program, print)
 addAnalyze(program, print, log)

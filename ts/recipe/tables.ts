@@ -52,6 +52,12 @@ export interface StepColumn {
   readonly paper?: string
 }
 
+/** Every step at which the first run was measured. */
+export function measuredSteps({ runs }: Context): StepColumn[] {
+  const steps = new Set(runs[0]?.curves.evaluations.map(({ step }) => step))
+  return [...steps].map((step) => ({ step, title: `${step} steps` }))
+}
+
 /** The values of each arm at some of the steps where it was measured. */
 export function stepsTable(context: Context, title: string, columns: readonly StepColumn[]): Table {
   const rows = armsOf(context).map((arm) => ({

@@ -12,6 +12,8 @@ export interface RunCurves {
   readonly numSteps: number
   /** Mean gain of the assignment over the steps; null without a step. */
   readonly gain: number | null
+  /** SHA-256 of weights, optimiser and EMA at the newest checkpoint; undefined: there is none. */
+  readonly stateSha256: string | undefined
 }
 
 export interface Evaluation extends Omit<RunEventOf<'evaluation'>, 'kind' | 'time'> {
@@ -25,9 +27,11 @@ export async function readRunCurves(runFolder: string): Promise<RunCurves> {
   const gains: number[] = []
   const evaluated = new Map<string, RunEventOf<'evaluation'>>()
   let outcome: RunCurves['outcome']
+  let stateSha256: string | undefined
   for await (const event of readRunEvents(runFolder)) {
     if (event.kind === 'run') outcome = undefined
     if (event.kind === 'end') outcome = event.outcome
+    if (event.kind === 'checkpoint') stateSha256 = event.stateSha256
     if (event.kind === 'evaluation') evaluated.set(`${event.step} ${event.numInferenceSteps}`, event)
     if (event.kind === 'step') {
       const { waitMs, stageMs, trainMs } = event.timeline
@@ -41,5 +45,5 @@ export async function readRunCurves(runFolder: string): Promise<RunCurves> {
     .map(({ kind: _kind, time: _time, ...evaluation }) => ({ ...evaluation, seconds: secondsUntil[evaluation.step] ?? NaN }))
     .toSorted((a, b) => a.step - b.step || a.numInferenceSteps - b.numInferenceSteps)
   const gain = gains.length > 0 ? gains.reduce((sum, value) => sum + value, 0) / gains.length : null
-  return { outcome, evaluations, trainSeconds: secondsUntil.at(-1) ?? 0, numSteps: stepMs.length, gain }
+  return { outcome, evaluations, trainSeconds: secondsUntil.at(-1) ?? 0, numSteps: stepMs.length, gain, stateSha256 }
 }

@@ -2,6 +2,9 @@
 
 const uPlot = globalThis.uPlot
 
+/** Of what a run may do without. */
+const EMPTY = { heldOut: 'nothing measured: no held-out images', quality: 'nothing measured: evaluation.everySteps is 0' }
+
 /**
  * A figure in `container`.
  * @returns draw(lines): a line is { key, name, colour, dash, x, y }, with `low` and `high` where it has a range and `own` where its value is not its height
@@ -13,7 +16,7 @@ export function createChart(container, spec) {
   const caption = element('figcaption')
   caption.append(element('b', '', spec.title), values)
   const plot = element('div', 'plot')
-  const empty = element('span', 'empty', spec.isHeldOut ? 'nothing measured: no held-out images' : 'nothing yet')
+  const empty = element('span', 'empty', EMPTY[spec.of] ?? 'nothing yet')
   plot.append(empty)
   card.append(caption, element('p', 'note', spec.note ?? ''), plot)
   container.append(card)
@@ -113,7 +116,7 @@ function toSeries(spec, lines) {
       spanGaps: true,
       width: spec.isStack ? 0 : 1.75,
       ...(spec.isStack && { fill: colour }),
-      points: { show: spec.isHeldOut === true && x.length <= 40, size: 5, fill: colour },
+      points: { show: spec.of !== undefined && x.length <= 40, size: 5, fill: colour },
     })
   }
   return { series, bands }

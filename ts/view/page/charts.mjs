@@ -1,11 +1,12 @@
 /** Which charts there are, and what of a run each shows: the same in the dashboard and the report. */
 import { createChart, element } from './chart.mjs'
-import { HELD_OUT_FIELDS, readCurve, STAGES, STEP_FIELDS } from './model.mjs'
+import { HELD_OUT_FIELDS, QUALITY_FIELDS, readCurve, STAGES, STEP_FIELDS } from './model.mjs'
 
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]]
+const FIELDS = { curves: STEP_FIELDS, heldOut: HELD_OUT_FIELDS, quality: QUALITY_FIELDS }
 const STAGE_COLOURS = ['#9ec5f4', '#2f7ed8', '#7fc8b5', '#f0b429', '#e8743b', '#d64550', '#8792a2']
 
-/** A line is a field of the curves, or of the held-out measurements; the second and later ones of a chart are dashed. */
+/** A line is a field of the curves, or of what is measured `of` held-out images or samples; the second and later ones of a chart are dashed. */
 export const CHARTS = [
   {
     group: 'Training',
@@ -21,7 +22,15 @@ export const CHARTS = [
     title: 'Held-out loss',
     note: 'dashed: of the EMA weights',
     lines: ['loss', 'emaLoss'],
-    isHeldOut: true,
+    of: 'heldOut',
+  },
+  {
+    group: 'Training',
+    id: 'quality',
+    title: 'Sample quality',
+    note: 'FID, or the Fréchet distance by a small classifier; less is better; dashed: of real images',
+    lines: ['value', 'floor'],
+    of: 'quality',
   },
   { group: 'Training', id: 'gradNorm', title: 'Gradient norm', lines: ['gradNorm'], hasRange: true },
   { group: 'Training', id: 'learningRate', title: 'Learning rate', lines: ['learningRate'], isExact: true },
@@ -132,10 +141,9 @@ export function createTimelineChart(container) {
 function toLines(spec, runs, smoothing) {
   return runs.flatMap(({ key, name, colour, model }) =>
     spec.lines.map((field, at) => {
-      const curve = spec.isHeldOut
-        ? readCurve(model.heldOut, HELD_OUT_FIELDS.indexOf(field))
-        : readCurve(model.curves, STEP_FIELDS.indexOf(field))
-      const y = spec.isHeldOut || spec.isExact ? curve.mean : smooth(curve, smoothing)
+      const { of = 'curves' } = spec
+      const curve = readCurve(model[of], FIELDS[of].indexOf(field))
+      const y = of !== 'curves' || spec.isExact ? curve.mean : smooth(curve, smoothing)
       const range = spec.hasRange && { low: curve.low, high: curve.high }
       return { key: `${key} ${field}`, name, colour, dash: DASHES[at], x: curve.x, y, ...range, raw: curve.mean }
     }),

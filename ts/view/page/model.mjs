@@ -24,6 +24,7 @@ export const STEP_FIELDS = /** @type {const} */ ([
   'trainMs',
 ])
 export const HELD_OUT_FIELDS = /** @type {const} */ (['loss', 'emaLoss'])
+export const QUALITY_FIELDS = /** @type {const} */ (['value', 'floor'])
 export const STAGES = /** @type {const} */ (['noise', 'assign', 'measure', 'wire', 'stage', 'wait', 'train'])
 
 /** Points of a curve: more than a chart has pixels. At twice that, neighbours are joined. */
@@ -35,8 +36,8 @@ const NUM_LIVES = 50
 const FIRST_STAGE = STEP_FIELDS.indexOf('noiseMs')
 
 /**
- * One step or held-out measurement as it travels: kind, step, milliseconds since 1970, then its fields in order, null where there is none.
- * @typedef {['step' | 'heldOut', number, number, ...(number | null)[]]} Row
+ * One step, held-out measurement or first metric of sample quality as it travels: kind, step, milliseconds since 1970, then its fields in order, null where there is none.
+ * @typedef {['step' | 'heldOut' | 'quality', number, number, ...(number | null)[]]} Row
  * @typedef {{ kind: string, [field: string]: unknown }} Other any other event, as it is in events.jsonl
  * @typedef {{ width: number, starts: number[], count: number[][], sum: number[][], low: number[][], high: number[][], last: number }} Curves
  */
@@ -49,13 +50,20 @@ const FIRST_STAGE = STEP_FIELDS.indexOf('noiseMs')
 export function toRow(event) {
   if (typeof event !== 'object' || event === null || typeof event.kind !== 'string') return undefined
   const hasStep = Number.isInteger(event.step) && event.step >= 0
-  if (['step', 'validation', 'sample'].includes(event.kind) && !hasStep) return undefined
+  if (['step', 'validation', 'evaluation', 'sample'].includes(event.kind) && !hasStep) return undefined
   if (event.kind === 'end' && !['finished', 'stopped', 'failed'].includes(event.outcome)) return undefined
   if (event.kind === 'validation') return ['heldOut', event.step, Number(event.time), number(event.loss), number(event.emaLoss)]
+  if (event.kind === 'evaluation') return ['quality', event.step, Number(event.time), ...firstMeasure(event.measures)]
   if (event.kind !== 'step') return event
   const { assignment = {}, timeline = {} } = event
   const flat = { ...event, ...assignment, ...assignment.drift, ...timeline, distanceChange: assignment.postCost / assignment.preCost - 1 }
   return ['step', event.step, Number(event.time), ...STEP_FIELDS.map((field) => number(flat[field]))]
+}
+
+/** @param {any} measures */
+function firstMeasure(measures) {
+  const first = Array.isArray(measures) ? measures[0] : undefined
+  return QUALITY_FIELDS.map((field) => number(first?.[field]))
 }
 
 /** @param {unknown} value */
@@ -140,6 +148,7 @@ export function createModel() {
     lastTime: 0,
     curves: createCurves(STEP_FIELDS.length),
     heldOut: createCurves(HELD_OUT_FIELDS.length),
+    quality: createCurves(QUALITY_FIELDS.length),
     /** The newest rows of steps: time, then the milliseconds of each stage. @type {(number | null)[][]} */
     recent: [],
     /** Steps with a sample grid. @type {number[]} */
@@ -163,7 +172,7 @@ export function addRow(model, row) {
   model.firstTime ||= model.lastTime
   if (!Array.isArray(row)) return addOther(model, row)
   const [kind, step, time, ...values] = row
-  if (kind === 'heldOut') return addPoint(model.heldOut, step, values)
+  if (kind !== 'step') return addPoint(model[kind], step, values)
   addPoint(model.curves, step, values)
   model.step = step + 1
   model.recent.push([step, time, ...values.slice(FIRST_STAGE)])

@@ -1,0 +1,171 @@
+/** `immiscible reproduce`: parse, call, print. */
+import type { Command } from 'commander'
+import { ConfigError } from '../index.ts'
+import {
+  describeRecipe,
+  dryRun,
+  RECIPES,
+  reproduce,
+  STUDY,
+  type DryRun,
+  type DryRunRow,
+  type Overrides,
+  type Recipe,
+  type RecipeDescription,
+  type Scale,
+} from '../recipe/index.ts'
+import { formatBytes } from './bytes.ts'
+import { withInterrupt } from './interrupt.ts'
+import { integer } from './parse.ts'
+import { formatTable } from './table.ts'
+
+interface Flags {
+  readonly scale: Scale
+  readonly seeds?: number
+  readonly dryRun?: boolean
+  readonly outputDir?: string
+  readonly jobs: number
+  readonly path?: Record<string, string>
+  readonly inception?: string
+  readonly inceptionSha256?: string
+  readonly inceptionBackend: 'torchscript' | 'torch-fidelity'
+  readonly inceptionMode: 'legacy-tensorflow' | 'pytorch-fid'
+  readonly lpips?: string
+  readonly device?: NonNullable<Overrides['device']>
+  readonly json?: boolean
+}
+
+const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
+const ALL: readonly Recipe[] = [...RECIPES, ...STUDY.map(({ recipe }) => recipe)]
+
+/** Adds the command. */
+export function addReproduce(program: Command, print: (text: string) => void, log: (text: string) => void): void {
+  program
+    .command('reproduce')
+    .description("a table or figure of the papers, run and printed with the paper's numbers beside ours")
+    .argument('<recipe>', '`list`, or one of those that it shows')
+    .option('--scale <name>', 'small: embedded data, minutes; paper: as the paper has it', parseScale, 'small')
+    .option('--seeds <runs>', 'runs of each arm; 3, at the scale of the paper 1', integer)
+    .option('--dry-run', 'resolve every arm, train it for two steps on random images, and say what the whole would cost')
+    .option('--output-dir <folder>', 'where runs and report go; runs/reproduce/RECIPE-SCALE')
+    .option('--jobs <runs>', 'runs trained at the same time', integer, 1)
+    .option('--path <kind=path>', 'a data set of the paper, where it is not in the cache: cifar10=/data/cifar-10; may be repeated', addPath)
+    .option('--inception <file>', 'the Inception network of FID; else a small classifier, whose numbers are not FID')
+    .option('--inception-sha256 <hex>', 'of that file')
+    .option('--inception-backend <name>', 'torchscript or torch-fidelity', 'torchscript')
+    .option('--inception-mode <name>', 'legacy-tensorflow or pytorch-fid', 'legacy-tensorflow')
+    .option('--lpips <file>', 'weights of LPIPS in safetensors, for consistency training as the papers have it')
+    .option('--device <name>', 'auto, cuda, mps or cpu')
+    .option('--json', 'everything, for programs')
+    .action(async (id: string, flags: Flags) => {
+      if (id === 'list') return print(list(flags))
+      const recipe = ALL.find((one) => one.id === id)
+      if (!recipe) {
+        const message = `expected list or one of ${ALL.map((one) => one.id).join(', ')}, got ${id}`
+        throw new ConfigError([{ path: 'recipe', message }])
+      }
+      await withInterrupt(async (signal) => {
+        const { scale, seeds, outputDir, jobs } = flags
+        const overrides = { ...overridesOf(flags), scale, signal, log }
+        if (flags.dryRun) {
+          const tried = await dryRun(recipe, overrides)
+          print(flags.json ? JSON.stringify(tried, null, 2) : formatDryRun(recipe, tried))
+        } else {
+          const { folder, text, report } = await reproduce(recipe, {
+            ...overrides,
+            jobs,
+            ...(seeds !== undefined && { seeds }),
+            ...(outputDir !== undefined && { outputDir }),
+          })
+          print(flags.json ? JSON.stringify({ folder, report }, null, 2) : `${text}\nwritten: ${folder}`)
+        }
+      })
+    })
+}
+
+function addPath(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const [, kind, path] = /^([\w-]+)=(.+)$/.exec(text) ?? []
+  if (kind === undefined || path === undefined) throw new ConfigError([{ path: 'path', message: `expected KIND=PATH, got ${text}` }])
+  return { ...before, [kind]: path }
+}
+
+function parseScale(text: string): Scale {
+  if (text === 'small' || text === 'paper') return text
+  throw new ConfigError([{ path: 'scale', message: `expected small or paper, got ${text}` }])
+}
+
+function overridesOf({
+  path: paths,
+  inception,
+  inceptionSha256: sha256,
+  inceptionBackend: backend,
+  inceptionMode: mode,
+  lpips,
+  device,
+}: Flags): Overrides {
+  if (inception !== undefined && sha256 === undefined) {
+    throw new ConfigError([{ path: 'inception-sha256', message: 'expected the SHA-256 of the Inception file, got nothing' }])
+  }
+  return {
+    ...(paths && { paths }),
+    ...(inception !== undefined && sha256 !== undefined && { inception: { weights: inception, sha256, backend, mode } }),
+    ...(lpips !== undefined && { lpips }),
+    ...(device !== undefined && { device }),
+  }
+}
+
+function list({ scale, seeds = DEFAULT_SEEDS[scale], json }: Flags): string {
+  const descriptions = ALL.map((recipe) => describeRecipe(recipe, scale, seeds))
+  if (json) return JSON.stringify(descriptions, null, 2)
+  const rows = descriptions.map((recipe) => [
+    recipe.id,
+    recipe.title,
+    recipe.numArms === 0 ? 'none' : `${recipe.numArms} x ${recipe.seeds}`,
+    recipe.forwardPasses === 0 ? '-' : `${(recipe.forwardPasses / 1e6).toFixed(1)}`,
+    recipe.needs.join(', ') || '-',
+    knownOf(recipe),
+  ])
+  const header = ['recipe', 'what', 'runs', 'million passes', 'needs', 'known']
+  return `${formatTable([header, ...rows])}\n\nScale ${scale}. Passes: images forward through the network, the way back of a training step counts as two. \`reproduce RECIPE --scale ${scale} --dry-run\` measures what one costs.`
+}
+
+function knownOf({ numKnown, unknown }: RecipeDescription): string {
+  return [numKnown > 0 ? `${numKnown} numbers` : 'no number', ...(unknown.length > 0 ? [`${unknown.length} settings unknown`] : [])].join(
+    ', ',
+  )
+}
+
+function formatDryRun(recipe: Recipe, { scale, batchSize, rows }: DryRun): string {
+  const header = [
+    'arm',
+    'parameters',
+    'training state',
+    'activations per image',
+    'GFLOP per image',
+    'PFLOP in all',
+    'device days',
+    'losses, or why not',
+  ]
+  const table = rows.length > 0 ? formatTable([header, ...rows.map(rowOf)], { mayCut: false }) : 'nothing is trained'
+  const unknown = recipe.unknown(scale).map((text) => `not known: ${text}`)
+  return [
+    `${recipe.title} (${recipe.source}), scale ${scale}`,
+    table,
+    `Two steps of a batch of ${batchSize} random images on this machine. Device days: at 60 TFLOP/s, an assumption.`,
+    ...unknown,
+  ].join('\n\n')
+}
+
+function rowOf({ arm, training, cost, losses, note }: DryRunRow): string[] {
+  const shown = losses?.map((loss) => loss?.toFixed(3) ?? 'not finite').join(', ')
+  return [
+    arm,
+    training ? training.numParameters.toLocaleString('en') : '-',
+    training ? formatBytes(training.stateBytes.total) : '-',
+    training ? formatBytes(training.activationBytes) : '-',
+    training ? (training.forwardFlops / 1e9).toFixed(2) : '-',
+    cost ? cost.petaflops.toFixed(cost.petaflops < 10 ? 3 : 0) : '-',
+    cost ? cost.deviceDays.toFixed(cost.deviceDays < 1 ? 4 : 1) : '-',
+    [shown, note].filter(Boolean).join('; '),
+  ]
+}

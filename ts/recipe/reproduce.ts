@@ -1,0 +1,123 @@
+/** reproduce(): a recipe from its first run to its table, in one folder, and from there on where it was interrupted. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { ConfigError, type EvaluationConfig } from '../index.ts'
+import { listCells, runCells, type Cell } from './cells.ts'
+import { formatReport } from './format.ts'
+import type { Arm, Context, Recipe, Report, Scale, TrainSettings } from './recipe.ts'
+
+export interface Overrides {
+  /** Where data sets of the paper lie, by their kinds; default: what `immiscible data fetch` downloaded. */
+  readonly paths?: Readonly<Record<string, string>>
+  /** The Inception network of FID; default: a small classifier, whose numbers are not FID. */
+  readonly inception?: NonNullable<EvaluationConfig['inception']>
+  /** Weights of LPIPS, for the papers' consistency training. */
+  readonly lpips?: string
+  readonly device?: 'auto' | 'cuda' | 'mps' | 'cpu'
+}
+
+export interface ReproduceOptions extends Overrides {
+  /** Default: small. */
+  readonly scale?: Scale
+  /** Runs of each arm, with seeds 0, 1, ...; default: 3 at the small scale, 1 at the paper's. */
+  readonly seeds?: number
+  /** Default: runs/reproduce/ID-SCALE. */
+  readonly outputDir?: string
+  /** Runs trained at the same time; 1. */
+  readonly jobs?: number
+  /** Aborting saves the runs under way; the same call goes on with them. */
+  readonly signal?: AbortSignal
+  readonly log?: (line: string) => void
+}
+
+export interface Reproduction {
+  readonly folder: string
+  /** report.md: Markdown. */
+  readonly text: string
+  readonly context: Context
+  readonly report: Report
+}
+
+const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
+
+/** Runs what is not there yet, and writes report.md, report.json and pictures. Rejects with a ConfigError where the folder holds something else. */
+export async function reproduce(recipe: Recipe, options: ReproduceOptions = {}): Promise<Reproduction> {
+  const { scale = 'small', seeds: numSeeds = DEFAULT_SEEDS[scale], jobs = 1, log = () => undefined } = options
+  for (const [path, count] of Object.entries({ seeds: numSeeds, jobs })) {
+    if (!Number.isInteger(count) || count < 1) throw new ConfigError([{ path, message: `expected an integer of at least 1, got ${count}` }])
+  }
+  const folder = resolve(options.outputDir ?? join('runs', 'reproduce', `${recipe.id}-${scale}`))
+  const seeds = Array.from({ length: numSeeds }, (_, seed) => seed)
+  const cells = listCells(overriddenArms(recipe, scale, options), seeds)
+  const metric = options.inception ? 'fid' : 'fdClassifier'
+  mkdirSync(folder, { recursive: true })
+  claim(join(folder, 'recipe.json'), recipe.id, scale, cells)
+  const signal = options.signal ?? new AbortController().signal
+  const runs = await runCells(cells, { folder: join(folder, 'runs'), jobs, metric, signal, log })
+  const context: Context = { recipe, scale, folder, seeds: cells.length > 0 ? seeds : [], runs, metric, log }
+  const report = await recipe.report(context)
+  const text = formatReport(context, report, commandOf(recipe, scale, numSeeds, cells.length > 0))
+  writeWhole(join(folder, 'report.json'), `${JSON.stringify(toJson(context, report), null, 2)}\n`)
+  writeWhole(join(folder, 'report.md'), text)
+  return { folder, text, context, report }
+}
+
+/** The arms of a recipe with what the caller names: files, weights, a device. */
+export function overriddenArms(recipe: Recipe, scale: Scale, overrides: Overrides): Arm[] {
+  return recipe.arms(scale).map((arm) => ({ ...arm, settings: override(arm.settings, overrides) }))
+}
+
+function override(settings: TrainSettings, { paths = {}, inception, lpips, device }: Overrides): TrainSettings {
+  const { dataset, evaluation, objective, worker } = settings
+  const { repo: _repo, ...section } = dataset as { kind: string; repo?: string }
+  const path = paths[section.kind]
+  const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
+  return {
+    ...settings,
+    ...(path !== undefined && { dataset: { ...section, path } as TrainSettings['dataset'] }),
+    ...(inception && { evaluation: { ...evaluation, inception } }),
+    ...(lpips !== undefined && isLpips && { objective: { ...objective, lpipsWeights: lpips } }),
+    ...(device !== undefined && { worker: { ...worker, device } }),
+  }
+}
+
+/** Refuses a folder whose runs were made by other settings, and notes those of ours. */
+function claim(file: string, id: string, scale: Scale, cells: readonly Cell[]): void {
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { cells: Record<string, unknown> }) : { cells: {} }
+  const mine = Object.fromEntries(cells.map(({ name, settings }) => [name, JSON.parse(JSON.stringify(settings)) as unknown]))
+  const other = Object.keys(mine).find((name) => name in before.cells && JSON.stringify(before.cells[name]) !== JSON.stringify(mine[name]))
+  if (other !== undefined) {
+    const message = `expected a new folder, or one whose runs have the settings of now: ${file} has '${other}' with others`
+    throw new ConfigError([{ path: 'outputDir', message }])
+  }
+  writeWhole(file, `${JSON.stringify({ format: 'immiscible-recipe/1', id, scale, cells: { ...before.cells, ...mine } }, null, 2)}\n`)
+}
+
+function toJson({ recipe, scale, seeds, runs, metric, folder }: Context, report: Report): object {
+  return {
+    format: 'immiscible-report/1',
+    recipe: recipe.id,
+    source: recipe.source,
+    scale,
+    seeds,
+    metric,
+    unknown: recipe.unknown(scale),
+    ...report,
+    runs: runs.map(({ arm, seed, runFolder, curves }) => {
+      const read = (file: string): unknown => JSON.parse(readFileSync(join(runFolder, file), 'utf8'))
+      const { configHash, datasetSha256, runId, createdAt } = read('run.json') as Record<string, string>
+      const place = runFolder.slice(folder.length + 1)
+      return { arm, seed, folder: place, runId, createdAt, configHash, datasetSha256, environment: read('environment.json'), ...curves }
+    }),
+  }
+}
+
+function commandOf({ id }: Recipe, scale: Scale, numSeeds: number, isTrained: boolean): string {
+  return `npx immiscible reproduce ${id} --scale ${scale}${isTrained ? ` --seeds ${numSeeds}` : ''}`
+}
+
+/** A reader never finds half of it. */
+function writeWhole(file: string, text: string): void {
+  writeFileSync(`${file}.tmp`, text)
+  renameSync(`${file}.tmp`, file)
+}
