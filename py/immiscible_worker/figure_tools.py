@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .errors import UsageError
 from .plot_spec import PlotSpec
 from .protocol import TrainConfig
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Device = Literal["auto", "cuda", "mps", "cpu"]
 
 
 class PlotRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -29,6 +31,29 @@ class DescribeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     image_shape: tuple[_Positive, _Positive, _Positive]
     num_classes: Annotated[int, msgspec.Meta(ge=0)]
     is_latent: bool
+
+
+class DenoisingModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """pipeline: folder. label: in the picture. trustRemoteCode: as `sampler.load_pipeline`."""
+
+    label: str
+    pipeline: str
+    trust_remote_code: bool
+
+
+class DenoisingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """output: the PNG. num_noises: answers that are measured; the first num_images of them are shown.
+
+    num_inference_steps: of the schedule whose first timestep it is, for ddim.
+    """
+
+    models: Annotated[list[DenoisingModel], msgspec.Meta(min_length=1)]
+    output: str
+    num_images: _Positive
+    num_noises: Annotated[int, msgspec.Meta(ge=2)]
+    num_inference_steps: _Positive
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    device: _Device
 
 
 def _plot(request: PlotRequest) -> dict[str, Any]:
@@ -50,7 +75,49 @@ def _describe(request: DescribeRequest) -> dict[str, Any]:
     }
 
 
+def _denoise(request: DenoisingRequest) -> dict[str, Any]:
+    from .denoising import Answer, answer_noise, explain
+    from .device import resolve_device
+    from .picture import write_rows
+    from .sampler import starting_noise
+    from .sampling import sampler_of
+    from .trained import choose_settings, open_trained
+
+    device = resolve_device(request.device)
+    rows: list[tuple[str, Any]] = []
+    models: list[dict[str, Any]] = []
+    shapes: set[tuple[int, ...]] = set()
+    for model in request.models:
+        trained = open_trained(model.pipeline, model.trust_remote_code)
+        sampler = sampler_of(trained.scheduler)
+        asked = {"num_inference_steps": request.num_inference_steps} if sampler == "ddim" else {}
+        settings = choose_settings(trained, asked)
+        noise = starting_noise(trained.network, request.num_noises, request.seed).to(device)
+        shapes.add(tuple(noise.shape[1:]))
+        if len(shapes) > 1:
+            raise UsageError(f"models: expected images of one shape, got {', '.join(map(str, sorted(shapes)))}")
+        answer: Answer = answer_noise(trained.network.to(device), trained.scheduler, noise, settings)
+        for what, values in ((answer.what, answer.predicted), ("denoised", answer.denoised)):
+            rows.append((f"{model.label}: {what}", values[: request.num_images].cpu()))
+        explained = explain(noise, answer)
+        models.append(
+            {
+                "label": model.label,
+                "sampler": sampler,
+                "predicts": answer.what,
+                "level": answer.level,
+                "noiseR2": explained.noise_r2,
+                "meanShare": explained.mean_share,
+                "noiseShare": explained.noise_share,
+                "imageShare": explained.image_share,
+            }
+        )
+    write_rows(rows, Path(request.output))
+    return {"models": models}
+
+
 FIGURE_TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "plot": (PlotRequest, _plot),
     "describe": (DescribeRequest, _describe),
+    "denoise": (DenoisingRequest, _denoise),
 }

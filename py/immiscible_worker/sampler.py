@@ -78,6 +78,12 @@ def sample(
     return draw(network, scheduler, settings, num_images, generator=generator, **options).cpu()
 
 
+def starting_noise(network: Any, num_images: int, seed: int) -> torch.Tensor:
+    """What `sample` begins with: standard normal, float32 [B, C, H, W] on the CPU."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(sampling.sample_shape(network, num_images), generator=generator)
+
+
 def write_grid(pixels: torch.Tensor, path: Path) -> None:
     """A PNG of all images in a square, small ones enlarged without smoothing. pixels: uint8 [B, C, H, W]."""
     num_images, channels, height, width = pixels.shape

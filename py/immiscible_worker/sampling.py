@@ -113,6 +113,13 @@ def labels_of(network: Any, class_labels: int | Sequence[int] | torch.Tensor | N
     return labels.repeat(-(-num_images // len(labels)))[:num_images]
 
 
+def sample_shape(network: Any, num_images: int) -> tuple[int, int, int, int]:
+    """Of what a network is called with: B, C, H, W."""
+    size = network.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return num_images, network.config.in_channels, height, width
+
+
 def _say(name: str) -> str:
     """A field as prose, since a shell, JSON and Python each spell it otherwise."""
     return {"num_inference_steps": "number of inference steps"}.get(name, name.replace("_", " "))
@@ -144,9 +151,7 @@ def draw(
     """
     parameter = next(network.parameters())
     device = device or parameter.device
-    size = network.config.sample_size
-    shape = (num_images, network.config.in_channels, *((size, size) if isinstance(size, int) else size))
-    noise = partial(randn_tensor, shape, generator, device, torch.float32)
+    noise = partial(randn_tensor, sample_shape(network, num_images), generator, device, torch.float32)
     labels = labels_of(network, class_labels, num_images)
     predict = guide(network, None if labels is None else labels.to(device), settings.guidance_scale, parameter.dtype)
     sampler = sampler_of(scheduler)

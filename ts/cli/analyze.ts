@@ -1,6 +1,7 @@
-/** `immiscible analyze assignment`: parses, calls, prints. */
+/** `immiscible analyze`: parses, calls, prints. */
 import type { Command } from 'commander'
 import { analyzeAssignment, formatAnalysis, type AnalysisDataset } from '../index.ts'
+import { addDenoising } from './analyze-runs.ts'
 import { number } from './parse.ts'
 
 interface Flags {
@@ -18,9 +19,9 @@ interface Flags {
 
 /** Adds the command. */
 export function addAnalyze(program: Command, print: (text: string) => void, log: (text: string) => void): void {
-  program
-    .command('analyze')
-    .description('numbers about assignments')
+  const analyze = program.command('analyze').description('numbers about assignments, and about what models have learnt of them')
+  addDenoising(analyze, print, log)
+  analyze
     .command('assignment')
     .description('what each strategy does to batches of a data set, beside what the papers report')
     .option('--dataset <kind>', "data set, or 'gaussian'", 'emoji')
