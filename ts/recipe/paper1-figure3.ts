@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { drawDenoising, estimate, type NoiseLayer } from '../index.ts'
 import { assignmentArms, PAPER_1_ASSIGNMENTS } from './arms.ts'
 import type { Recipe, Report, Table } from './recipe.ts'
-import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
+import { DDIM } from './settings.ts'
 import { armsOf } from './tables.ts'
 import { unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
 
@@ -14,7 +14,7 @@ export const paper1Figure3: Recipe = {
   title: 'DDIM: what is seen in pure noise',
   source: 'Li et al. 2024, arXiv 2406.12303, Fig. 3',
   unknown: (scale) => unknownAtPaperScale(scale, 'the data set: CIFAR-10 is taken', UNKNOWN_DDIM),
-  arms: (scale) => assignmentArms(scale === 'paper' ? PAPER_DDIM : SMALL_DDIM, PAPER_1_ASSIGNMENTS),
+  arms: (scale) => assignmentArms(DDIM[scale], PAPER_1_ASSIGNMENTS),
   async report(context) {
     const pictures: Report['pictures'][number][] = []
     const layers: NoiseLayer[] = []

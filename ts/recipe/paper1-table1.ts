@@ -2,14 +2,13 @@
 import { PAPER_SETTINGS } from '../index.ts'
 import type { Arm, Context, Figure, Recipe, Scale, Table, TrainSettings } from './recipe.ts'
 import {
+  DDIM,
   PAPER_CONSISTENCY,
   PAPER_CONSISTENCY_CELEBA,
   PAPER_CONSISTENCY_TINY_IMAGENET,
-  PAPER_DDIM,
   PAPER_LATENTS,
   SMALL_CONSISTENCY,
   SMALL_CONSISTENCY_EMOJI,
-  SMALL_DDIM,
 } from './settings.ts'
 import { bestTable } from './tables.ts'
 import { unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
@@ -40,7 +39,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
     settings: { paper: PAPER_CONSISTENCY_TINY_IMAGENET, small: PAPER_CONSISTENCY_TINY_IMAGENET },
     blockedSmall: 'there are two embedded data sets, and both stand for another',
   },
-  'DDIM CIFAR-10': { settings: { paper: PAPER_DDIM, small: SMALL_DDIM } },
+  'DDIM CIFAR-10': { settings: DDIM },
   'SD unconditional': { settings: { paper: SD_UNCONDITIONAL, small: SD_UNCONDITIONAL }, blocked: NO_NETWORK },
   'SD class-conditional': { settings: { paper: PAPER_LATENTS, small: PAPER_LATENTS }, blocked: NO_NETWORK },
   'SD fine-tuned': { settings: { paper: SD_FINE_TUNED, small: SD_FINE_TUNED }, blocked: NO_NETWORK },

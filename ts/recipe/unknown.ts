@@ -1,4 +1,4 @@
-/** What the sources at hand do not say of settings that several recipes share, and what is taken in its place. */
+/** What the sources at hand do not say of what several recipes share, and what is taken in its place. */
 import type { Scale } from './recipe.ts'
 
 const SEEDS = 'the number of seeds'
@@ -44,3 +44,7 @@ export const UNKNOWN_CONSISTENCY_64 = [
 export function unknownAtPaperScale(scale: Scale, ...lists: readonly (string | readonly string[])[]): readonly string[] {
   return scale === 'paper' ? [...new Set(lists.flat())] : []
 }
+
+export const NUMBERS_NOT_FOUND = "The numbers of the paper's table were not found: these are ours alone."
+export const CURVES_NOT_FOUND = "The values of the paper's curves were not found: these are ours alone."
+export const SPEED_IN_STEPS = "The paper's speed is a ratio of training steps, not of time."
