@@ -13,11 +13,7 @@ export const UNKNOWN_DDIM = [
 
 export const UNKNOWN_INFERENCE_STEPS = 'the number of inference steps behind the FID: 50, the default of the code base, is taken'
 
-export const UNKNOWN_FLOW = [
-  'which of the code base, torchcfm, the vanilla runs are: independent noise ("icfm") is taken',
-  'the EMA after the first update: ours is constant from the second on, as theirs is',
-  SEEDS,
-]
+export const UNKNOWN_FLOW = ['which of the code base, torchcfm, the vanilla runs are: independent noise ("icfm") is taken', SEEDS]
 
 const CONSISTENCY = [
   'the updates over which the number of noise levels grows: the 800,000 of the code base are taken',
