@@ -156,6 +156,14 @@ def train_classifier(
         nn.Dropout(0.2),
         nn.Linear(64 * 16, num_classes + 1),
     )
+    fit_classifier(classifier, images, labels, num_classes, generator)
+    return classifier
+
+
+def fit_classifier(
+    classifier: nn.Module, images: torch.Tensor, labels: torch.Tensor, num_classes: int, generator: torch.Generator
+) -> None:
+    """Trains a network of images to `num_classes` + 1 logits, and leaves it in eval mode. As `train_classifier`."""
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=_LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=_TRAIN_STEPS)
     for _ in range(_TRAIN_STEPS):
@@ -171,7 +179,7 @@ def train_classifier(
         loss.backward()
         optimizer.step()
         schedule.step()
-    return classifier.eval()
+    classifier.eval()
 
 
 def make_garbage(

@@ -15,6 +15,9 @@ EXCEPTIONS = {
     ("py/immiscible_worker/user_module.py", "source"): (
         "the user's own objective or network, which the config names: by its file's SHA-256, or as an installed module"
     ),
+    ("py/immiscible_worker/quality/inception.py", "torch.load"): (
+        "the user's Inception file, checked by its SHA-256: TorchScript, or tensors alone (weights_only)"
+    ),
 }
 
 CANARIES = [

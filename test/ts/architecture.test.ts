@@ -118,7 +118,7 @@ function findPythonViolations(files: Sources): string[] {
   const violations: string[] = []
   for (const [file, source] of Object.entries(files).filter(([name]) => name.startsWith('py/immiscible_worker/'))) {
     const name = file.slice('py/immiscible_worker/'.length)
-    const isMath = /^(objective\/.*|network|sampling|sampler|metric)(\.py)?$/.test(name)
+    const isMath = /^((objective|quality)\/.*|network|sampling|sampler|metric)(\.py)?$/.test(name)
     const modules = [...source.matchAll(/^\s*(?:from\s+([\w.]+)\s+import|import\s+([\w., ]+))/gm)].flatMap(
       ([, from, plain]) => from ?? plain.split(',').map((part) => part.trim().split(' ')[0]),
     )
@@ -200,6 +200,7 @@ describe('control: each planted violation is found', () => {
     ['zod outside protocol', 'ts/report/x.ts', "import { z } from 'zod'", findTypeScriptViolations],
     ['an unknown package', 'ts/report/x.ts', "import type { X } from 'left-pad/x'", findTypeScriptViolations],
     ['objective -> zmq', 'py/immiscible_worker/objective/x.py', 'import torch, zmq', findPythonViolations],
+    ['quality -> codec', 'py/immiscible_worker/quality/x.py', 'from ..codec import tensor_sha256', findPythonViolations],
     ['network -> msgspec', 'py/immiscible_worker/network.py', 'from msgspec import json', findPythonViolations],
     ['bytes outside codec', 'py/immiscible_worker/worker.py', '    import struct', findPythonViolations],
     ['a long file', 'ts/cli/x.ts', '\n'.repeat(301), findLongFiles],
