@@ -12,17 +12,14 @@ export type { OwnStrategy, StrategyOptions } from './strategy.ts'
 export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
 export { drawDenoising, type Denoising, type DenoisingModel, type DenoisingOptions, type NoiseLayer } from './denoising.ts'
 export { describeTraining, type DescribeOptions, type TrainingCost } from './describe.ts'
+export { measureGaussianity, type Gaussianity, type GaussianityInput, type GaussianityRow } from './gaussianity.ts'
+export { measureMiscibility, type Interval, type Miscibility, type MiscibilityOptions } from './miscibility.ts'
 export { drawPlot, type Plot, type PlotFiles, type PlotSeries } from './plot.ts'
 export { encodeDataset, type EncodedDataset, type EncodeOptions } from './encode.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'
-export {
-  analyzeAssignment,
-  type AnalysisInput,
-  type AnalysisRow,
-  type AssignmentAnalysis,
-  type StrategyChoice,
-} from './analysis/assignment.ts'
+export { analyzeAssignment, type AnalysisInput, type AnalysisRow, type AssignmentAnalysis } from './analysis/assignment.ts'
+export type { StrategyChoice } from './analysis/entry.ts'
 export { estimate, type Estimate } from './analysis/estimate.ts'
 export { PAPER_RESULTS, PAPER_SETTINGS, type PaperResult, type PaperSetting } from './analysis/paper-values.ts'
 export { trainingSpeed, type MetricCurve, type SpeedEstimate, type SpeedPair, type TrainingSpeed } from './analysis/training-speed.ts'

@@ -56,6 +56,30 @@ class DenoisingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     device: _Device
 
 
+class MiscibilityRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """pipeline, trustRemoteCode: as `DenoisingModel`. images, labels, imageShape: as `images.read_real`."""
+
+    pipeline: str
+    trust_remote_code: bool
+    images: str
+    labels: str
+    image_shape: tuple[_Positive, _Positive, _Positive]
+    num_classes: _Positive
+    num_images: _Positive
+    num_inference_steps: _Positive | None
+    num_permutations: _Positive
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    device: _Device
+
+
+class GaussianityRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """file: as `gaussianity.measure_gaussianity`, of num_noises."""
+
+    file: str
+    num_noises: Annotated[int, msgspec.Meta(ge=2)]
+    dims: _Positive
+
+
 def _plot(request: PlotRequest) -> dict[str, Any]:
     from .plot import write_plot
 
@@ -116,8 +140,66 @@ def _denoise(request: DenoisingRequest) -> dict[str, Any]:
     return {"models": models}
 
 
+def _measure_miscibility(request: MiscibilityRequest) -> dict[str, Any]:
+    from .device import resolve_device
+    from .images import read_real
+    from .miscibility import Interval, deterministic_settings, measure_clusters, see
+    from .sampler import sample, starting_noise
+    from .trained import choose_settings, open_trained
+
+    images, labels = read_real(request.images, request.labels, request.image_shape, request.num_classes)
+    trained = open_trained(request.pipeline, request.trust_remote_code)
+    asked = deterministic_settings(trained.network, trained.scheduler, request.num_inference_steps)
+    settings = choose_settings(trained, asked)
+    noises = starting_noise(trained.network, request.num_images, request.seed)
+    network = trained.network.to(resolve_device(request.device))
+    samples = sample(
+        network, trained.scheduler, request.num_images, settings, request.seed, image_scale=trained.image_scale
+    )
+    seen = see(trained.to_pixels(samples), images, labels, request.num_classes, request.seed)
+    measured = measure_clusters(
+        noises.flatten(1),
+        seen.classes,
+        request.num_classes,
+        num_permutations=request.num_permutations,
+        seed=request.seed,
+    )
+
+    def show(interval: Interval) -> dict[str, float]:
+        return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+    return {
+        "distance": measured.distance,
+        "floor": show(measured.floor),
+        "pValue": measured.p_value,
+        "corrected": show(measured.corrected),
+        "sizes": measured.sizes,
+        "leftOut": measured.left_out,
+        "confidentShare": seen.confident_share,
+        "heldOutAccuracy": seen.held_out_accuracy,
+        "numImages": request.num_images,
+        "numInferenceSteps": settings.num_inference_steps,
+        "seed": request.seed,
+    }
+
+
+def _measure_gaussianity(request: GaussianityRequest) -> dict[str, Any]:
+    from .gaussianity import expected_kl, measure_gaussianity
+
+    measured = measure_gaussianity(Path(request.file), request.dims)
+    mean, deviation = expected_kl(request.num_noises, request.dims)
+    return {
+        "kl": measured.kl,
+        "meanSquaredNorm": measured.mean_squared_norm,
+        "expectedKl": mean,
+        "klDeviation": deviation,
+    }
+
+
 FIGURE_TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "plot": (PlotRequest, _plot),
     "describe": (DescribeRequest, _describe),
     "denoise": (DenoisingRequest, _denoise),
+    "miscibility": (MiscibilityRequest, _measure_miscibility),
+    "gaussianity": (GaussianityRequest, _measure_gaussianity),
 }

@@ -1,20 +1,16 @@
 /** analyzeAssignment(): what each strategy does to batches of a data set, over seeds, beside what the papers report. */
 import { cpus } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
-import { resolveConfig, type AssignmentConfig, type AssignmentMetrics } from '../../protocol/index.ts'
-import { measurePool, solvePool } from '../assignment/assign.ts'
-import type { AssignmentStrategy, Matrix } from '../assignment/assignment.ts'
-import { loadStrategy, STRATEGIES } from '../assignment/table.ts'
+import type { AssignmentMetrics } from '../../protocol/index.ts'
+import { measurePool } from '../assignment/assign.ts'
+import type { AssignmentStrategy } from '../assignment/assignment.ts'
+import { STRATEGIES } from '../assignment/table.ts'
 import { ConfigError } from '../errors.ts'
-import { threadKernel } from '../kernel/simd/simd.ts'
-import { consecutiveKeys } from '../random/sample.ts'
-import { STREAM } from '../random/stream.ts'
+import { expectCounts, toEntry, type Entry, type StrategyChoice } from './entry.ts'
 import { estimate, type Estimate } from './estimate.ts'
 import { PAPER_VALUES, type PaperValue } from './paper-values.ts'
+import { withSolvedPool } from './pool.ts'
 import { openScene, type AnalysisDataset, type Scene } from './scene.ts'
-
-/** A kind, with options where they differ from the defaults: 'nearest', 'nearest:candidates=8', { kind: 'nearest', candidates: 8 }; or a strategy object. */
-export type StrategyChoice = string | { readonly kind: string; readonly [option: string]: unknown } | AssignmentStrategy
 
 export interface AnalysisInput {
   /** Default: emoji. */
@@ -80,12 +76,6 @@ const DEFAULT_SEEDS = 5
 const WARM_UP_RUNS = 50
 const WARM_UP_MS = 300
 
-interface Entry {
-  readonly name: string
-  readonly kind: string
-  create(batchSize: number): Promise<AssignmentStrategy>
-}
-
 /** One seed of a row. */
 interface Measured {
   readonly metrics: AssignmentMetrics
@@ -137,25 +127,12 @@ export async function analyzeAssignment(input: AnalysisInput = {}): Promise<Assi
   }
 }
 
-/** A batch as the pipeline makes one: keyed shuffle, keyed noise, assignment, measures. */
+/** One batch, assigned, timed and measured. */
 function measureSeed(scene: Scene, strategy: AssignmentStrategy, size: number, seed: number): Measured {
-  const kernel = threadKernel()
-  return kernel.scope((arena) => {
-    const { images, ...columns } = scene.draw(seed, size, kernel, arena)
-    const pool = { epoch: 0, firstStep: 0, firstSample: 0, flips: new Uint8Array(size), ...columns }
-    const numRows = size * strategy.candidatesPerImage
+  return withSolvedPool(scene, strategy, size, seed, ({ pool, images, noise, solution, kernel, noiseMs, assignMs }) => {
     const start = performance.now()
-    const keys = arena.array(BigUint64Array, numRows)
-    consecutiveKeys(0, keys)
-    strategy.noiseKeys?.(pool, keys)
-    const data = arena.array(Float32Array, numRows * scene.dims)
-    kernel.normal(seed, STREAM.noise, keys, scene.dims, data)
-    const drawn = performance.now()
-    const noise: Matrix = { data, rows: numRows, dims: scene.dims, scale: 1, offset: 0 }
-    const solution = solvePool(strategy, pool, images, noise)
-    const solved = performance.now()
     const metrics = measurePool(strategy, pool, images, noise, solution, kernel, scene.directions)
-    return { metrics, noiseMs: drawn - start, assignMs: solved - drawn, measureMs: performance.now() - solved }
+    return { metrics, noiseMs, assignMs, measureMs: performance.now() - start }
   })
 }
 
@@ -195,43 +172,10 @@ function toRow(
   }
 }
 
-function expectCounts(path: string, counts: readonly number[]): void {
-  const wrong = counts.filter((count) => !Number.isInteger(count) || count < 1)
-  if (wrong.length > 0) throw new ConfigError([{ path, message: `expected an integer of at least 1, got ${wrong[0]}` }])
-}
-
 function expectEnough({ name, numImages }: Scene, batchSizes: readonly number[]): void {
   const largest = Math.max(...batchSizes)
   if (numImages === null || largest <= numImages) return
   throw new ConfigError([{ path: 'batchSizes', message: `expected at most the ${numImages} images of ${name}, got ${largest}` }])
-}
-
-function toEntry(choice: StrategyChoice): Entry {
-  if (typeof choice === 'object' && 'assign' in choice) {
-    const strategy = choice as AssignmentStrategy
-    return { name: strategy.name, kind: strategy.name, create: async () => strategy }
-  }
-  const section = typeof choice === 'string' ? parseChoice(choice) : choice
-  const options = Object.entries(section).filter(([key]) => key !== 'kind')
-  const name = [section.kind, ...options.map(([key, value]) => `${key}=${String(value)}`)].join(':')
-  return { name, kind: section.kind, create: async (batchSize) => loadStrategy(resolveSection(section, batchSize)) }
-}
-
-/** 'kind:option=value:option=value'. Values that are numbers become numbers; the schema knows the rest. */
-function parseChoice(text: string): { kind: string; [option: string]: unknown } {
-  const [kind, ...options] = text.split(':')
-  const pairs = options.map((option) => {
-    const [key, value = ''] = option.split('=')
-    return [key, value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value)]
-  })
-  return { ...Object.fromEntries(pairs), kind }
-}
-
-function resolveSection(section: object, batchSize: number): AssignmentConfig {
-  const resolved = resolveConfig({ dataset: { kind: 'digits' }, outputDir: 'unused', globalBatchSize: batchSize, assignment: section })
-  if ('problems' in resolved)
-    throw new ConfigError(resolved.problems.map(({ path, message }) => ({ path: path.replace(/^assignment/, 'strategies'), message })))
-  return resolved.config.assignment
 }
 
 /** Values for Gaussian images stand beside the same images only; the papers' beside any, since none of our data sets is theirs. */

@@ -1,7 +1,7 @@
-/** `immiscible analyze denoising`: parses, calls, prints. */
+/** `immiscible analyze denoising` and `miscibility`: of finished runs; parses, calls, prints. */
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { drawDenoising } from '../index.ts'
+import { drawDenoising, measureMiscibility, type Miscibility } from '../index.ts'
 import { integer } from './parse.ts'
 import { formatTable } from './table.ts'
 
@@ -40,4 +40,42 @@ export function addDenoising(analyze: Command, print: Output, log: Output): void
       const titles = ['model', 'sampler', 'noise layer', '1 - R2', 'mean image %', 'noise %', 'own image %']
       return print([formatTable([titles, ...rows]), denoising.png].join('\n'))
     })
+}
+
+interface MiscibilityFlags {
+  numImages: number
+  numInferenceSteps?: number
+  seed: number
+  json?: boolean
+}
+
+/** Adds the command. */
+export function addMiscibility(analyze: Command, print: Output, log: Output): void {
+  analyze
+    .command('miscibility')
+    .description('how far apart the noises lie that finished runs turn into images of different classes')
+    .argument('<run...>', 'run folders, of unconditional models and data sets with labels')
+    .option('--num-images <images>', 'noises that are sampled', integer, 2000)
+    .option('--num-inference-steps <steps>', 'calls of the network for each; else as the run sampled', integer)
+    .option('--seed <seed>', 'of the noise', integer, 0)
+    .option('--json', 'everything, for programs')
+    .action(async (folders: string[], { json, ...options }: MiscibilityFlags) => {
+      const measured: (Miscibility & { run: string })[] = []
+      for (const folder of folders) {
+        measured.push({ run: basename(resolve(folder)), ...(await measureMiscibility(folder, { ...options, onSetup: log })) })
+      }
+      if (json) return print(JSON.stringify(measured, null, 2))
+      const rows = measured.map(({ run, corrected, distance, floor, pValue, confidentShare, numImages }) => [
+        run,
+        ...[corrected, { value: distance }, floor].map(showInterval),
+        pValue.toFixed(3),
+        (100 * confidentShare).toFixed(1),
+        String(numImages),
+      ])
+      return print(formatTable([['run', 'distance', 'uncorrected', 'by chance', 'p', 'confident %', 'noises'], ...rows]))
+    })
+}
+
+function showInterval({ value, low, high }: { value: number; low?: number; high?: number }): string {
+  return low === undefined || high === undefined ? value.toFixed(2) : `${value.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`
 }

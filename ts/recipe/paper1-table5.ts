@@ -17,7 +17,10 @@ export const paper1Table5: Recipe = {
   id: 'paper1-table5',
   title: 'DDIM, assigned by the L1 or the L2 norm',
   source: 'Li et al. 2024, arXiv 2406.12303, Table 5',
-  unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS),
+  unknown: (scale) => [
+    'the precision of L1 distances: float16, as of L2 norms, is taken',
+    ...unknownAtPaperScale(scale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS),
+  ],
   arms: (scale) =>
     assignmentArms(SETTINGS[scale], {
       vanilla: 'independent',

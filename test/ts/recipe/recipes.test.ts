@@ -7,6 +7,12 @@ import {
   type AnalysisInput,
   type AnalysisRow,
   type AssignmentAnalysis,
+  type Denoising,
+  type DenoisingModel,
+  type Gaussianity,
+  type GaussianityInput,
+  type Miscibility,
+  type NoiseLayer,
   type PaperResult,
 } from '../../../ts/index.ts'
 import type { drawPlot } from '../../../ts/plot.ts'
@@ -14,9 +20,24 @@ import type { Arm, Recipe, Report, Scale } from '../../../ts/recipe/recipe.ts'
 import { RECIPES } from '../../../ts/recipe/table.ts'
 import { scriptedContext } from '../../fixture/recipe-runs.ts'
 
+// What measures is stood in for, at once and without data or models: here it matters where the papers' numbers stand, not what ours are.
 type DrawPlot = typeof drawPlot
 vi.mock('../../../ts/plot.ts', () => ({ drawPlot: vi.fn<DrawPlot>() }))
-// At once and without the data: here it matters where the papers' numbers stand, not what ours are.
+vi.mock('../../../ts/denoising.ts', () => ({
+  drawDenoising: async (models: readonly DenoisingModel[]): Promise<Partial<Denoising>> => ({
+    models: models.map(({ label }) => ({ label }) as NoiseLayer),
+  }),
+}))
+vi.mock('../../../ts/miscibility.ts', () => ({
+  measureMiscibility: async (): Promise<Partial<Miscibility>> => ({ distance: 1, floor: interval, corrected: interval, confidentShare: 1 }),
+}))
+vi.mock('../../../ts/gaussianity.ts', () => ({
+  measureGaussianity: async ({ strategies = [] }: GaussianityInput): Promise<Partial<Gaussianity>> => ({
+    dims: 3072,
+    expectedKl: 1,
+    rows: strategies.map((strategy) => ({ strategy: String(strategy), kl: 1, deviation: 0, meanSquaredNorm: 1 })),
+  }),
+}))
 vi.mock('../../../ts/analysis/assignment.ts', () => ({
   analyzeAssignment: async ({ dataset, strategies = [] }: AnalysisInput): Promise<AssignmentAnalysis> => ({
     dataset: { name: dataset?.kind ?? '', numImages: null, dims: 1, imageRms: 1 },
@@ -26,6 +47,7 @@ vi.mock('../../../ts/analysis/assignment.ts', () => ({
     comparisons: [],
   }),
 }))
+const interval = { value: 0, low: 0, high: 0 }
 
 const SCALES: readonly Scale[] = ['paper', 'small']
 const cases = RECIPES.flatMap((recipe) => SCALES.map((scale) => [recipe.id, scale, recipe] as const))
