@@ -10,22 +10,12 @@ import { paper1Table5 } from '../../../ts/recipe/paper1-table5.ts'
 import { paper2Table3 } from '../../../ts/recipe/paper2-table3.ts'
 import { paper2Table4 } from '../../../ts/recipe/paper2-table4.ts'
 import { paper2Table8 } from '../../../ts/recipe/paper2-table8.ts'
-import type { Figure, Table } from '../../../ts/recipe/recipe.ts'
+import { cellsOf } from '../../fixture/recipe-tables.ts'
 import { FLOOR, GAIN, scriptedContext } from '../../fixture/recipe-runs.ts'
 
 type DrawPlot = typeof drawPlot
 vi.mock('../../../ts/plot.ts', () => ({ drawPlot: vi.fn<DrawPlot>() }))
 beforeEach(() => vi.mocked(drawPlot).mockClear())
-
-/** Columns, then a row each: its label, and of each figure ours and, where there is one, the paper's. */
-function cellsOf({ columns, rows }: Table): unknown[][] {
-  return [[...columns], ...rows.map(({ label, figures }) => [label, ...figures.map(cellOf)])]
-}
-
-function cellOf({ ours, paper }: Figure): unknown {
-  const mine = typeof ours === 'object' && ours !== null ? Number(ours.mean.toFixed(6)) : ours
-  return paper ? `${String(mine)} | ${paper.value}` : mine
-}
 
 /** Falls by 1 with each measurement, from 9; `speed` times as fast. */
 const falling = (step: number, speed = 1): number => 10 - (speed * step) / 125
