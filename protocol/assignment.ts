@@ -33,7 +33,7 @@ export const linearAssignment = z
   .strictObject({
     kind: z.literal('linear'),
     ...permuting,
-    metric: z.enum(['l2', 'squaredL2']).default('squaredL2').describe('what of each pair is summed and minimised'),
+    metric: z.enum(['l1', 'l2', 'squaredL2']).default('squaredL2').describe('what of each pair is summed and minimised'),
     precision: precision.describe('float16, of linear: both sides times 0.10 and every distance rounded to float16, as the paper has it'),
   })
   .meta({ id: 'LinearAssignment' })

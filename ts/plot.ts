@@ -53,7 +53,8 @@ interface Problem {
 }
 
 function listProblems({ series, horizontals = [], isLogX = false, isLogY = false }: Plot): Problem[] {
-  if (series.length === 0) return [{ path: 'series', message: 'expected at least one, got none' }]
+  const hasPoint = series.some(({ y }) => y.some((value) => value !== null))
+  if (!hasPoint) return [{ path: 'series', message: 'expected at least one point, got none' }]
   const ofSeries = series.flatMap(({ x, y, low, high }, at) => {
     const columns = Object.entries({ x, y, low, high }).filter((column) => column[1] !== undefined)
     const problems = columns.flatMap(([name, values = []]) => {

@@ -1,4 +1,4 @@
-"""`python -m immiscible_worker`: the worker; with `sample` or `evaluate`: one tool, JSON on stdin to JSON on stdout."""
+"""`python -m immiscible_worker`: the worker; with the name of a tool: that tool, JSON on stdin to JSON on stdout."""
 
 from __future__ import annotations
 

@@ -65,16 +65,17 @@ def draw_plot(spec: PlotSpec) -> Figure:
     figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set(title=spec.title, xlabel=spec.x_label, ylabel=spec.y_label)
+    for index, series in enumerate(spec.series):
+        _draw_series(axes, series, index)
+    for index, (label, y) in enumerate((one.label, one.y) for one in spec.horizontals):
+        axes.axhline(y, color="0.35", linestyle=_DASHES[1 + index % 3], linewidth=1.2, label=label)
+    # Afterwards: before, matplotlib gives a single interval a logarithmic axis without width.
     for axis, is_log in ((axes.xaxis, spec.is_log_x), (axes.yaxis, spec.is_log_y)):
         if is_log:
             axes.set(**{f"{axis.axis_name}scale": "log"})
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_minor_formatter(NullFormatter())
         axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
-    for index, series in enumerate(spec.series):
-        _draw_series(axes, series, index)
-    for index, (label, y) in enumerate((one.label, one.y) for one in spec.horizontals):
-        axes.axhline(y, color="0.35", linestyle=_DASHES[1 + index % 3], linewidth=1.2, label=label)
     figure.legend(loc="outside lower center", ncols=num_columns)
     return figure
 

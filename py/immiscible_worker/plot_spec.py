@@ -23,7 +23,7 @@ class Horizontal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 
 class PlotSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One axes with at least one series."""
+    """One axes with at least one point in its series."""
 
     title: str
     x_label: str

@@ -193,7 +193,7 @@ class LinearAssignment(Struct, frozen=True, forbid_unknown_fields=True, rename="
     pool_size: Annotated[int, Meta(ge=1, le=16384)]
     within: Literal["pool", "label"]
     start_step: Annotated[int, Meta(ge=0, le=2147483647)]
-    metric: Literal["l2", "squaredL2"]
+    metric: Literal["l1", "l2", "squaredL2"]
     precision: Literal["float32", "float16"]
 
 

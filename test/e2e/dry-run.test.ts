@@ -9,33 +9,37 @@ import { TINY } from './run.ts'
 
 const SECONDS = 1000
 
-test('each network once; arms that differ in their assignment share it; one that cannot run says why', { timeout: 120 * SECONDS }, async () => {
-  const { seed: _seed, ...settings } = TINY
-  const recipe: Recipe = {
-    ...TINY_RECIPE,
-    arms: (scale) => [
-      { label: 'too deep', settings: { ...settings, network: 'ddpm-cifar10', dataset: { kind: 'emoji', resolution: 12 } } },
-      ...TINY_RECIPE.arms(scale),
-    ],
-  }
-  const { rows } = await dryRun(recipe, { scale: 'small' })
-  expect(rows.map(({ arm, isBlocked }) => [arm, isBlocked])).toEqual([
-    ['too deep', true],
-    ['as drawn', false],
-    ['assigned', false],
-    ['never', true],
-  ])
-  const [tooDeep, asDrawn, assigned, never] = rows
-  expect(tooDeep.note).toMatch(/sides divisible by 8/)
-  expect(asDrawn.losses).toHaveLength(2)
-  for (const loss of asDrawn.losses ?? []) expect(loss).toBeGreaterThan(0)
-  expect(asDrawn.training?.numParameters).toBeGreaterThan(1000)
-  expect(assigned.note).toContain('"as drawn"')
-  expect(assigned.training).toEqual(asDrawn.training)
-  expect(never.note).toBe('it is here to be passed over')
-  // 40 steps of 8 images, there and twice as much back, and 32 samples of 2 calls, four times.
-  expect(asDrawn.cost?.forwardPasses).toBe(3 * 40 * 8 + 4 * 32 * 2)
-})
+test(
+  'each network once; arms that differ in their assignment share it; one that cannot run says why',
+  { timeout: 120 * SECONDS },
+  async () => {
+    const { seed: _seed, ...settings } = TINY
+    const recipe: Recipe = {
+      ...TINY_RECIPE,
+      arms: (scale) => [
+        { label: 'too deep', settings: { ...settings, network: 'ddpm-cifar10', dataset: { kind: 'emoji', resolution: 12 } } },
+        ...TINY_RECIPE.arms(scale),
+      ],
+    }
+    const { rows } = await dryRun(recipe, { scale: 'small' })
+    expect(rows.map(({ arm, isBlocked }) => [arm, isBlocked])).toEqual([
+      ['too deep', true],
+      ['as drawn', false],
+      ['assigned', false],
+      ['never', true],
+    ])
+    const [tooDeep, asDrawn, assigned, never] = rows
+    expect(tooDeep.note).toMatch(/sides divisible by 8/)
+    expect(asDrawn.losses).toHaveLength(2)
+    for (const loss of asDrawn.losses ?? []) expect(loss).toBeGreaterThan(0)
+    expect(asDrawn.training?.numParameters).toBeGreaterThan(1000)
+    expect(assigned.note).toContain('"as drawn"')
+    expect(assigned.training).toEqual(asDrawn.training)
+    expect(never.note).toBe('it is here to be passed over')
+    // 40 steps of 8 images, there and twice as much back, and 32 samples of 2 calls, four times.
+    expect(asDrawn.cost?.forwardPasses).toBe(3 * 40 * 8 + 4 * 32 * 2)
+  },
+)
 
 test('the network of CIFAR-10 at the size of the papers', { timeout: 300 * SECONDS }, async () => {
   const { rows } = await dryRun(paper2Table8, { scale: 'paper' })

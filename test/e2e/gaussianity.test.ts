@@ -17,7 +17,8 @@ const longest: AssignmentStrategy = {
   ...independent(),
   name: 'longest',
   candidatesPerImage: 2,
-  assign(_pool, images, { data, dims }, noiseIndex) {
+  assign(_pool, images, noise, noiseIndex) {
+    const [data, dims] = [noise.data as Float32Array, noise.dims]
     const norm = (row: number): number => data.subarray(row * dims, (row + 1) * dims).reduce((sum, value) => sum + value ** 2, 0)
     for (let image = 0; image < images.rows; image++) noiseIndex[image] = norm(2 * image) > norm(2 * image + 1) ? 2 * image : 2 * image + 1
     return {}

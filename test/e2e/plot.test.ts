@@ -41,7 +41,8 @@ test("a Python of the user's own without matplotlib is refused with the command 
 })
 
 test.each<[string, Partial<Plot>, string]>([
-  ['no series', { series: [] }, 'series: expected at least one, got none'],
+  ['no series', { series: [] }, 'series: expected at least one point, got none'],
+  ['gaps alone', { series: [{ label: '', x: [1], y: [null] }] }, 'series: expected at least one point, got none'],
   ['a short column', { series: [{ label: '', x: [1, 2], y: [1] }] }, 'series[0].y: expected 2 numbers, as many as x has, got 1'],
   ['one bound', { series: [{ label: '', x: [1], y: [1], low: [1] }] }, 'series[0]: expected both low and high or neither, got one'],
   ['not a number', { series: [{ label: '', x: [1], y: [NaN] }] }, 'series[0].y[0]: expected a finite number or null, got NaN'],

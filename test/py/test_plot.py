@@ -65,6 +65,14 @@ def test_the_legend_names_all_and_lies_outside_the_data(num_series: int) -> None
     assert outside.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize("is_log", [False, True])
+def test_a_single_interval_and_a_series_of_nothing_leave_axes_of_some_width(is_log: bool) -> None:
+    series = [Series("one", [5.0], [6.2], [6.1], [6.4]), Series("none", [], []), Series("gap", [5.0], [None])]
+    [axes] = draw_plot(PlotSpec("t", "x", "y", series, is_log_x=is_log, is_log_y=is_log)).axes
+    low, high = axes.get_xlim()
+    assert low < 4.9 < 5.1 < high
+
+
 def test_no_two_of_many_lines_look_alike() -> None:
     series = [Series(str(at), [1.0], [1.0]) for at in range(32)]
     lines = draw_plot(PlotSpec("t", "x", "y", series)).axes[0].lines

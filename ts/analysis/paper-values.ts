@@ -1,4 +1,4 @@
-/** What others report for what `analyzeAssignment` measures: each value with its source, and how sure it is that the source says so. */
+/** What others report: of assignments as `analyzeAssignment` measures them, and of trained models; each value with its source, and how sure it is that the source says so. */
 
 export interface PaperValue {
   readonly source: string
@@ -46,6 +46,9 @@ export interface PaperSetting {
   readonly batch: string
   readonly hardware: string
   readonly codeBase: string
+  readonly source: string
+  /** As of PaperValue; code bases are P throughout. */
+  readonly trust: 'P' | 'S'
 }
 
 const EXACT = ['linear', 'paper-linear', 'quantized']
@@ -71,12 +74,12 @@ const nearestMs: Series = [
   [256, 0.2],
   [512, 0.3],
 ]
-/** Candidates, distance change, data. */
+/** The best number of candidates, distance change, model, data. */
 const nearestChange = [
-  [8, -0.0158, 'CIFAR-10, DDIM, 3072 dims'],
-  [4, -0.011, 'CIFAR-10, flow matching, 3072 dims'],
-  [4, -0.011, 'CIFAR-10, consistency model, 3072 dims'],
-  [64, -0.0232, 'ImageNet latents, Stable Diffusion, 4096 dims'],
+  [8, -0.0158, 'DDIM', 'CIFAR-10, DDIM, 3072 dims'],
+  [4, -0.011, 'FM', 'CIFAR-10, flow matching, 3072 dims'],
+  [4, -0.011, 'CM', 'CIFAR-10, consistency model, 3072 dims'],
+  [64, -0.0232, 'SD', 'ImageNet latents, Stable Diffusion, 4096 dims'],
 ] as const
 const gaussianLinear: Series = [
   [128, -0.0178],
@@ -84,29 +87,14 @@ const gaussianLinear: Series = [
   [512, -0.0211],
   [1024, -0.0226],
 ]
-/** By candidates. */
-const gaussianNearest: readonly (readonly [imageRms: number, series: Series])[] = [
-  [
-    0.5,
-    [
-      [2, -0.0078],
-      [4, -0.0133],
-      [8, -0.0181],
-      [16, -0.0215],
-      [32, -0.0261],
-    ],
-  ],
-  [
-    1,
-    [
-      [2, -0.006],
-      [4, -0.011],
-      [8, -0.0161],
-      [16, -0.02],
-      [32, -0.023],
-    ],
-  ],
-]
+/** Candidates, and the change at an RMS of 0.5 and of 1. */
+const gaussianNearest = [
+  [2, -0.0078, -0.006],
+  [4, -0.0133, -0.011],
+  [8, -0.0181, -0.0161],
+  [16, -0.0215, -0.02],
+  [32, -0.0261, -0.023],
+] as const
 
 const UNSTATED = 'not stated'
 
@@ -166,7 +154,7 @@ export const PAPER_VALUES: readonly PaperValue[] = [
     data: UNSTATED,
     hardware: 'A6000',
   },
-  ...nearestChange.map(([candidates, value, data]): PaperValue => ({
+  ...nearestChange.map(([candidates, value, , data]): PaperValue => ({
     source: `${PAPER_2}, Table 7`,
     trust: 'S',
     strategies: NEAREST,
@@ -189,13 +177,13 @@ export const PAPER_VALUES: readonly PaperValue[] = [
     hardware: null,
     gaussian: { imageRms: 0.5, dims: 3072 },
   })),
-  ...gaussianNearest.flatMap(([imageRms, series]) =>
-    series.map(([candidates, value]): PaperValue => ({
+  ...[0.5, 1].flatMap((imageRms, at) =>
+    gaussianNearest.map(([candidates, ...changes]): PaperValue => ({
       source: 'NumPy, this project',
       trust: 'D',
       strategies: NEAREST,
       quantity: 'distanceChange',
-      value,
+      value: changes[at],
       batchSize: null,
       candidates,
       data: `Gaussian, RMS ${imageRms}, 3072 dims`,
@@ -207,27 +195,33 @@ export const PAPER_VALUES: readonly PaperValue[] = [
 
 const STABLE_DIFFUSION_BASE = 'diffusers text_to_image'
 
-/** Paper 1, Table 1, by a third party's reading; batch and hardware of the class-conditional rows, and the code bases, from the authors' repository. */
+/** The experiments of paper 1; of the P rows the resolution is S. */
 export const PAPER_SETTINGS: readonly PaperSetting[] = (
   [
-    ['CM CIFAR-10', 'CIFAR-10', '32', '512', '4 A6000', 'openai/consistency_models_cifar10 (JAX)'],
-    ['CM CelebA', 'CelebA', null, '1024', '8 A800', 'openai/consistency_models'],
-    ['CM Tiny-ImageNet', 'Tiny-ImageNet', null, '2048', '16 A800', 'openai/consistency_models'],
-    ['DDIM CIFAR-10', 'CIFAR-10', '32', '256', '1 A5000', 'tqch/ddpm-torch'],
-    ['SD unconditional', '10 % of ImageNet', '256', '512', '4 A6000', STABLE_DIFFUSION_BASE],
-    ['SD class-conditional', 'ImageNet-1k', '256', '2048 = 256 x 8', '8 A800', STABLE_DIFFUSION_BASE],
-    ['SD fine-tuned', 'ImageNet-1k', '256', '512 = 128 x 4', '4 A6000', STABLE_DIFFUSION_BASE],
+    ['CM CIFAR-10', 'CIFAR-10', '32', '512', '4 A6000', 'openai/consistency_models_cifar10 (JAX)', 'S'],
+    ['CM CelebA', 'CelebA', null, '1024', '8 A800', 'openai/consistency_models', 'S'],
+    ['CM Tiny-ImageNet', 'Tiny-ImageNet', null, '2048', '16 A800', 'openai/consistency_models', 'S'],
+    ['DDIM CIFAR-10', 'CIFAR-10', '32', '256', '1 A5000', 'tqch/ddpm-torch', 'S'],
+    ['SD unconditional', '10 % of ImageNet', '256', '512', '4 A6000', STABLE_DIFFUSION_BASE, 'S'],
+    ['SD class-conditional', 'ImageNet-1k', '256', '2048 = 256 x 8', '8 A800', STABLE_DIFFUSION_BASE, 'P'],
+    ['SD fine-tuned', 'ImageNet-1k', '256', '512 = 128 x 4', '4 A6000', STABLE_DIFFUSION_BASE, 'P'],
   ] as const
-).map(([experiment, data, resolution, batch, hardware, codeBase]) => ({ experiment, data, resolution, batch, hardware, codeBase }))
+).map(([experiment, data, resolution, batch, hardware, codeBase, trust]) => {
+  return { experiment, data, resolution, batch, hardware, codeBase, source: `${PAPER_1}, Table 1`, trust }
+})
 
 /** Of recipes, rows and columns that a source gives a number for; what is not here was not found. */
 export const PAPER_RESULTS: readonly PaperResult[] = [
+  ...byBatch('paper1-table2', 'distance change, %', 'distanceChange', EXACT),
+  ...byBatch('paper1-table2', 'assignment, ms', 'assignMs', EXACT),
   ...resultsOf('paper1-figure1', `${PAPER_1}, caption of Fig. 1`, 'C', [['paper-linear', 'distance change, %', -2]]),
   ...resultsOf('paper1-figure4', `${PAPER_1}, abstract ("up to")`, 'P', [
     ['CIFAR-10 immiscible', 'speed', 3],
     ['CelebA immiscible', 'speed', 1.3],
   ]),
   ...resultsOf('paper1-figure4', `${PAPER_1}, Sec. 5`, 'S', [['Tiny-ImageNet immiscible', 'speed', 1.2]]),
+  ...byBatch('paper2-table2', 'LA, ms', 'assignMs', EXACT),
+  ...byBatch('paper2-table2', 'KNN, ms', 'assignMs', NEAREST),
   ...resultsOf('paper2-table3', `${PAPER_2}, Table 3`, 'S', [
     ['vanilla', 'DDIM', 6.63],
     ['KNN', 'DDIM', 4.45],
@@ -253,6 +247,12 @@ export const PAPER_RESULTS: readonly PaperResult[] = [
     ['reference 4 with ID', '100k', 4.26],
     ['reference 4 with ID', '200k', 3.86],
   ]),
+  ...resultsOf(
+    'paper2-table7',
+    `${PAPER_2}, Table 7`,
+    'S',
+    nearestChange.map(([candidates, value, model]) => [`${model}, k = ${candidates}`, 'distance change, %', percent(value)]),
+  ),
   ...resultsOf('paper2-table8', `${PAPER_2}, Table 8`, 'S', [
     ['k = 2', 'best FID', 4.94],
     ['k = 4', 'best FID', 4.77],
@@ -279,4 +279,18 @@ function resultsOf(
   cells: readonly (readonly [row: string, column: string, value: number])[],
 ): PaperResult[] {
   return cells.map(([row, column, value]) => ({ recipe, row, column, value, source, trust }))
+}
+
+/** Values of the papers as a column over batch sizes: shares as %. */
+function byBatch(recipe: string, column: string, quantity: PaperValue['quantity'], strategies: readonly string[]): PaperResult[] {
+  return PAPER_VALUES.flatMap((known) => {
+    const { source, trust, value, batchSize } = known
+    if (trust === 'D' || known.quantity !== quantity || known.strategies !== strategies || batchSize === null) return []
+    return [{ recipe, row: String(batchSize), column, value: quantity === 'distanceChange' ? percent(value) : value, source, trust }]
+  })
+}
+
+/** Without what binary fractions add. */
+function percent(share: number): number {
+  return Number((100 * share).toPrecision(12))
 }

@@ -1,4 +1,4 @@
-/** Inner products in float32: the cost matrix of the exact assignment, and those of given pairs. */
+/** Inner products and L1 distances in float32: the cost matrices of the exact assignment, and products of given pairs. */
 
 const { fround } = Math
 /** Dimensions per pass: part of the definition, since float sums depend on their order. */
@@ -15,6 +15,17 @@ export function costFloat32(images: Float32Array, noise: Float32Array, n: number
     const end = Math.min(begin + STRIP, dims)
     for (let j = 0; j < n; j++) {
       for (let i = 0; i < n; i++) out[i * n + j] -= stripDot(images, i * dims, noise, j * dims, begin, end)
+    }
+  }
+}
+
+/** See `Kernel.costL1`: the order of sums is that of `costFloat32`, with magnitudes of differences for products and strips that are added. */
+export function costL1(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void {
+  out.fill(0, 0, n * n)
+  for (let begin = 0; begin < dims; begin += STRIP) {
+    const end = Math.min(begin + STRIP, dims)
+    for (let j = 0; j < n; j++) {
+      for (let i = 0; i < n; i++) out[i * n + j] += stripDistance(images, i * dims, noise, j * dims, begin, end)
     }
   }
 }
@@ -46,4 +57,10 @@ function stripDot(x: Float32Array, xRow: number, y: Float32Array, yRow: number, 
   if (d + 1 < end) lane1 = fround(lane1 + fround(x[xRow + d + 1] * y[yRow + d + 1]))
   if (d + 2 < end) lane2 = fround(lane2 + fround(x[xRow + d + 2] * y[yRow + d + 2]))
   return fround(fround(lane0 + lane1) + fround(lane2 + lane3))
+}
+
+function stripDistance(x: Float32Array, xRow: number, y: Float32Array, yRow: number, begin: number, end: number): number {
+  const lanes = new Float32Array(4) // rounds what it is given
+  for (let d = begin; d < end; d++) lanes[(d - begin) % 4] += fround(Math.abs(fround(x[xRow + d] - y[yRow + d])))
+  return fround(fround(lanes[0] + lanes[1]) + fround(lanes[2] + lanes[3]))
 }

@@ -74,6 +74,8 @@ export interface Kernel {
   shortfalls(benefit: Int32Array, numRows: number, n: number, shift: number, rowMaxima: Int32Array, out: Uint16Array): number
   /** out[i * n + j] = -(images_i . noise_j) in float32, in the order of sums that cost.ts defines: half the squared L2 distance, up to constants of row and column. */
   costFloat32(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
+  /** out[i * n + j] = sum of |images_i - noise_j| over dims in float32, in the order of sums that cost.ts defines. */
+  costL1(images: Float32Array, noise: Float32Array, n: number, dims: number, out: Float32Array): void
   /** out[i] = x_i . y_(yIndex[i]) in float32: the products of given pairs of rows. */
   pairProducts(x: Float32Array, y: Float32Array, yIndex: Int32Array, dims: number, out: Float32Array): void
   /**

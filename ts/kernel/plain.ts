@@ -1,7 +1,7 @@
 /** The kernels in plain TypeScript, gathered behind the `Kernel` interface. */
 import { auction } from './auction.ts'
 import { benefitInt8, shortfalls } from './benefit.ts'
-import { costFloat32, pairProducts } from './cost.ts'
+import { costFloat32, costL1, pairProducts } from './cost.ts'
 import { toFloat16 } from './half.ts'
 import type { Kernel } from './kernel.ts'
 import { linearSum } from './linear-sum.ts'
@@ -21,6 +21,7 @@ export const plainKernel: Kernel = {
   benefitInt8,
   shortfalls,
   costFloat32,
+  costL1,
   pairProducts,
   auction,
   linearSum,

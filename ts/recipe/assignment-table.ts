@@ -1,13 +1,7 @@
 /** What strategies do to batches of a data set, as a table beside what the papers report; nothing is trained for it. */
-import {
-  analyzeAssignment,
-  type AnalysisDataset,
-  type AnalysisRow,
-  type AssignmentAnalysis,
-  type Estimate,
-  type PaperResult,
-} from '../index.ts'
-import type { Context, Scale, Table } from './recipe.ts'
+import { analyzeAssignment, type AnalysisDataset, type AnalysisRow, type AssignmentAnalysis, type Estimate } from '../index.ts'
+import type { Context, Figure, Scale, Table } from './recipe.ts'
+import { paperResult } from './tables.ts'
 
 /** The data sets at hand at each scale. */
 export const ANALYZED: Readonly<Record<Scale, readonly AnalysisDataset[]>> = {
@@ -19,24 +13,29 @@ export const UNKNOWN_ANALYZED = ['the images that were measured, and their scale
 
 export type Quantity = 'distanceChange' | 'assignMs'
 
-const QUANTITIES: Readonly<Record<Quantity, { readonly title: string; readonly factor: number }>> = {
+/** As a table has them: shares as %. */
+export const QUANTITIES: Readonly<Record<Quantity, { readonly title: string; readonly factor: number }>> = {
   distanceChange: { title: 'distance change, %', factor: 100 },
   assignMs: { title: 'assignment, ms', factor: 1 },
 }
 
-/** A table for each data set: a row for each batch size, and of each quantity a column for each strategy. */
-export async function assignmentTables(
-  context: Context,
-  { strategies, batchSizes, quantities }: { strategies: readonly string[]; batchSizes: readonly number[]; quantities: readonly Quantity[] },
-): Promise<Table[]> {
+interface Column {
+  readonly strategy: string
+  readonly quantity: Quantity
+  /** The paper's name of it, where it has one. */
+  readonly paper?: string
+}
+
+/** A table for each data set, with a row for each batch size. */
+export async function assignmentTables(context: Context, batchSizes: readonly number[], columns: readonly Column[]): Promise<Table[]> {
+  const strategies = [...new Set(columns.map(({ strategy }) => strategy))]
   const tables: Table[] = []
   for (const dataset of ANALYZED[context.scale]) {
     const analysis = await analyze(context, { dataset, strategies, batchSizes })
-    const cells = quantities.flatMap((quantity) => strategies.map((strategy) => ({ quantity, strategy })))
     tables.push({
       title: describeAnalysis(analysis),
-      columns: ['batch', ...cells.map(({ quantity, strategy }) => `${strategy}: ${QUANTITIES[quantity].title}`)],
-      rows: batchSizes.map((batchSize) => rowOf(context, analysis, batchSize, cells)),
+      columns: ['batch', ...columns.map(({ strategy, quantity }) => `${strategy}: ${QUANTITIES[quantity].title}`)],
+      rows: batchSizes.map((batchSize) => rowOf(context, analysis, batchSize, columns)),
     })
   }
   return tables
@@ -47,44 +46,27 @@ export async function analyze(context: Context, input: Parameters<typeof analyze
   return analyzeAssignment({ ...input, onRow })
 }
 
-export function describeAnalysis({ dataset: { name, numImages, dims, imageRms }, numSeeds, cpu }: AssignmentAnalysis): string {
-  const count = numImages === null ? '' : `, ${numImages} images`
-  return `${name}${count}, ${dims} numbers each, RMS ${imageRms.toFixed(2)}: means of ${numSeeds} batches with 95 % intervals, one thread of ${cpu}`
+export function describeAnalysis({ dataset, numSeeds, cpu }: AssignmentAnalysis): string {
+  return `${describeImages(dataset)}: means of ${numSeeds} batches with 95 % intervals, one thread of ${cpu}`
+}
+
+export function describeImages({ name, numImages, dims, imageRms }: AssignmentAnalysis['dataset']): string {
+  // The name of Gaussian images, which have no end, says their RMS.
+  return numImages === null ? `${name}, ${dims} numbers each` : `${name}, ${dims} numbers each, RMS ${imageRms.toFixed(2)}`
 }
 
 export function scaled({ mean, halfWidth }: Estimate, factor: number): Estimate {
   return { mean: factor * mean, halfWidth: halfWidth === null ? null : factor * halfWidth }
 }
 
-type Comparison = AssignmentAnalysis['comparisons'][number]
-
-/** A reported value as a cell of a table has it: shares as %. */
-export function toPaperResult(
-  { theirs: { value, quantity, source, trust } }: Comparison,
-  recipe: string,
-  row: string,
-): PaperResult | undefined {
-  const { title, factor } = QUANTITIES[quantity]
-  // What this project measured by other code is no paper's.
-  return trust === 'D' ? undefined : { recipe, row, column: title, value: Number((factor * value).toPrecision(12)), source, trust }
-}
-
-/** A reported value stands once: beside the first of our strategies that it is comparable with. */
-function rowOf(
-  { recipe }: Context,
-  { rows, comparisons }: AssignmentAnalysis,
-  batchSize: number,
-  cells: readonly { readonly quantity: Quantity; readonly strategy: string }[],
-): Table['rows'][number] {
-  const left = new Set(comparisons.filter(({ theirs }) => theirs.batchSize === batchSize))
-  const figures = cells.map(({ quantity, strategy }) => {
+function rowOf({ recipe }: Context, { rows }: AssignmentAnalysis, batchSize: number, columns: readonly Column[]): Table['rows'][number] {
+  const label = String(batchSize)
+  const figures = columns.map(({ quantity, strategy, paper }): Figure => {
     const mine = rows.find((row) => row.strategy === strategy && row.batchSize === batchSize)
-    const found = [...left].find(({ theirs, ours }) => theirs.quantity === quantity && ours.some((one) => one.strategy === strategy))
-    if (found) left.delete(found)
     return {
       ours: mine ? scaled(mine[quantity], QUANTITIES[quantity].factor) : null,
-      paper: found && toPaperResult(found, recipe.id, String(batchSize)),
+      ...(paper !== undefined && { paper: paperResult(recipe.id, label, paper) }),
     }
   })
-  return { label: String(batchSize), figures }
+  return { label, figures }
 }

@@ -9,7 +9,7 @@ import {
   SMALL_CONSISTENCY_EMOJI,
 } from './settings.ts'
 import { armsOf, bestTable, speedTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64 } from './unknown.ts'
+import { SPEED_IN_STEPS, unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64 } from './unknown.ts'
 import { plotCurves } from './curves.ts'
 
 const DATASETS: Readonly<Record<Scale, Readonly<Record<string, TrainSettings>>>> = {
@@ -32,10 +32,7 @@ export const paper1Figure4: Recipe = {
     return {
       tables: [bestTable(context, 'Best value of each run'), speedTable(context, vanillaOf)],
       pictures,
-      notes: [
-        "The values of the paper's curves were not found: only how much faster they are said to be.",
-        "The paper's speed is a ratio of training steps, not of time.",
-      ],
+      notes: ["The values of the paper's curves were not found: only how much faster they are said to be.", SPEED_IN_STEPS],
     }
   },
 }

@@ -1,9 +1,9 @@
 /** Paper 1, Figure 5: FID of DDIM on CIFAR-10 over training steps, sampled in 20, 50 and 100 inference steps. */
 import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from './arms.ts'
 import type { Recipe, Scale } from './recipe.ts'
-import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
+import { DDIM } from './settings.ts'
 import { inferenceTable, speedTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
 import { plotCurves } from './curves.ts'
 
 const INFERENCE_STEPS: Readonly<Record<Scale, readonly number[]>> = { paper: [20, 50, 100], small: [5, 10, 20] }
@@ -14,7 +14,7 @@ export const paper1Figure5: Recipe = {
   source: 'Li et al. 2024, arXiv 2406.12303, Fig. 5',
   unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_DDIM),
   arms(scale) {
-    const settings = scale === 'paper' ? PAPER_DDIM : SMALL_DDIM
+    const settings = DDIM[scale]
     const evaluation = { ...settings.evaluation, numInferenceSteps: [...INFERENCE_STEPS[scale]] }
     return assignmentArms({ ...settings, evaluation }, PAPER_1_ASSIGNMENTS)
   },
@@ -29,7 +29,8 @@ export const paper1Figure5: Recipe = {
       ],
       pictures,
       notes: [
-        "The values of the paper's curves were not found: these are ours alone. Its text has the assignment gain more, the fewer the inference steps.",
+        CURVES_NOT_FOUND,
+        "The paper's text has the assignment gain more, the fewer the inference steps.",
         'The first version of the paper claims "up to 3x faster training" for DDIM on CIFAR too, in steps; the later abstract claims it for consistency models alone.',
       ],
     }

@@ -1,10 +1,9 @@
 /** Paper 1, Figure 8: batch sizes, DDIM on CIFAR-10. */
 import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from './arms.ts'
+import { bestReport } from './best-report.ts'
 import type { Recipe, Scale } from './recipe.ts'
-import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
-import { bestTable, speedTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+import { DDIM } from './settings.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
 
 const BATCH_SIZES: Readonly<Record<Scale, readonly number[]>> = { paper: [128, 256, 512], small: [32, 64, 128] }
 
@@ -21,20 +20,12 @@ export const paper1Figure8: Recipe = {
     ),
   arms: (scale) =>
     BATCH_SIZES[scale].flatMap((globalBatchSize) =>
-      assignmentArms(
-        { ...(scale === 'paper' ? PAPER_DDIM : SMALL_DDIM), globalBatchSize },
-        PAPER_1_ASSIGNMENTS,
-        `batch ${globalBatchSize} `,
-      ),
+      assignmentArms({ ...DDIM[scale], globalBatchSize }, PAPER_1_ASSIGNMENTS, `batch ${globalBatchSize} `),
     ),
-  async report(context) {
-    return {
-      tables: [bestTable(context, 'Best value of each run'), speedTable(context, vanillaOf)],
-      pictures: [await plotCurves(context)],
-      notes: [
-        "The values of the paper's curves were not found: these are ours alone. Its caption has the assigned runs ahead at every batch size.",
-        'All runs have the same number of steps, so a larger batch sees more images.',
-      ],
-    }
-  },
+  report: (context) =>
+    bestReport(context, vanillaOf, [
+      CURVES_NOT_FOUND,
+      "The paper's caption has the assigned runs ahead at every batch size.",
+      'All runs have the same number of steps, so a larger batch sees more images.',
+    ]),
 }

@@ -2,14 +2,13 @@
 import { PAPER_SETTINGS } from '../index.ts'
 import type { Arm, Context, Figure, Recipe, Scale, Table, TrainSettings } from './recipe.ts'
 import {
+  DDIM,
   PAPER_CONSISTENCY,
   PAPER_CONSISTENCY_CELEBA,
   PAPER_CONSISTENCY_TINY_IMAGENET,
-  PAPER_DDIM,
   PAPER_LATENTS,
   SMALL_CONSISTENCY,
   SMALL_CONSISTENCY_EMOJI,
-  SMALL_DDIM,
 } from './settings.ts'
 import { bestTable } from './tables.ts'
 import { unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
@@ -40,7 +39,7 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
     settings: { paper: PAPER_CONSISTENCY_TINY_IMAGENET, small: PAPER_CONSISTENCY_TINY_IMAGENET },
     blockedSmall: 'there are two embedded data sets, and both stand for another',
   },
-  'DDIM CIFAR-10': { settings: { paper: PAPER_DDIM, small: SMALL_DDIM } },
+  'DDIM CIFAR-10': { settings: DDIM },
   'SD unconditional': { settings: { paper: SD_UNCONDITIONAL, small: SD_UNCONDITIONAL }, blocked: NO_NETWORK },
   'SD class-conditional': { settings: { paper: PAPER_LATENTS, small: PAPER_LATENTS }, blocked: NO_NETWORK },
   'SD fine-tuned': { settings: { paper: SD_FINE_TUNED, small: SD_FINE_TUNED }, blocked: NO_NETWORK },
@@ -57,7 +56,7 @@ export const paper1Table1: Recipe = {
       tables: [settingsTable(context), bestTable(context, 'Best value of each run, with noise assigned')],
       pictures: [],
       notes: [
-        "The paper's settings are from a third party's reading of it; the batch and the hardware of class-conditional Stable Diffusion, and all code bases, are from the authors' repository.",
+        "Trust: [S] from a third party's reading of the paper; [P] batch and hardware read in the authors' repository, as all code bases were.",
         'The FID of class-conditional Stable Diffusion from scratch depends on the tool: 22.43 and 20.90 (vanilla, assigned) in the first release of the code, 17.92 and 16.43 by pytorch-fid in its README.',
         'Its 50,000 samples are 49,870 files: batches of 128 leave 49,920, and two classes of one name overwrite 50 of each other.',
       ],
@@ -72,13 +71,13 @@ function armOf(label: string, { settings, blocked, blockedSmall }: Experiment, s
 
 function settingsTable({ recipe, scale }: Context): Table {
   const arms = new Map(recipe.arms(scale).map((arm) => [arm.label, arm]))
-  const rows = PAPER_SETTINGS.map(({ experiment, data, resolution, batch, hardware, codeBase }) => {
-    const theirs = [data, resolution ?? 'not found', batch, hardware, codeBase]
+  const rows = PAPER_SETTINGS.map(({ experiment, data, resolution, batch, hardware, codeBase, trust }) => {
+    const theirs = [data, resolution ?? 'not found', batch, hardware, codeBase, `[${trust}]`]
     const arm = arms.get(experiment)
     const ours = arm?.blocked === undefined && arm ? describe(arm.settings) : ['not trained', '-', '-', '-']
     return { label: experiment, figures: [...theirs, ...ours].map((text): Figure => ({ ours: text })) }
   })
-  const columns = ['data', 'resolution', 'batch', 'hardware', 'code base', 'here: data', 'batch', 'network', 'steps']
+  const columns = ['data', 'resolution', 'batch', 'hardware', 'code base', 'trust', 'here: data', 'batch', 'network', 'steps']
   return { title: "The paper's, and those here", columns: ['', ...columns], rows }
 }
 

@@ -11,11 +11,16 @@ export const paper1Table2: Recipe = {
   arms: () => [],
   async report(context) {
     return {
-      tables: await assignmentTables(context, {
-        strategies: ['paper-linear', 'quantized'],
-        batchSizes: [128, 256, 512, 1024],
-        quantities: ['distanceChange', 'assignMs'],
-      }),
+      tables: await assignmentTables(
+        context,
+        [128, 256, 512, 1024],
+        [
+          { strategy: 'paper-linear', quantity: 'distanceChange', paper: 'distance change, %' },
+          { strategy: 'quantized', quantity: 'distanceChange' },
+          { strategy: 'paper-linear', quantity: 'assignMs', paper: 'assignment, ms' },
+          { strategy: 'quantized', quantity: 'assignMs' },
+        ],
+      ),
       pictures: [],
       notes: [
         "The paper's times are of a GPU and its host: an A6000 by the abstract and the README, an A5000 by a third party's reading of the paper. Ours are of one CPU thread.",

@@ -3,31 +3,37 @@ import { assignmentArms } from './arms.ts'
 import type { Recipe } from './recipe.ts'
 import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
 import { stepsTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { NUMBERS_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
 import { plotCurves } from './curves.ts'
 
 /** The table has the last five of seven measurements. */
-const SMALL = { ...SMALL_DDIM, maxTrainSteps: 980, evaluation: { ...SMALL_DDIM.evaluation, everySteps: 140 } }
 const MEASUREMENTS = [3, 4, 5, 6, 7]
+const SETTINGS = {
+  paper: PAPER_DDIM,
+  small: { ...SMALL_DDIM, maxTrainSteps: 980, evaluation: { ...SMALL_DDIM.evaluation, everySteps: 140 } },
+}
 
 export const paper1Table5: Recipe = {
   id: 'paper1-table5',
   title: 'DDIM, assigned by the L1 or the L2 norm',
   source: 'Li et al. 2024, arXiv 2406.12303, Table 5',
-  unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS),
+  unknown: (scale) => [
+    'the precision of L1 distances: float16, as of L2 norms, is taken',
+    ...unknownAtPaperScale(scale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS),
+  ],
   arms: (scale) =>
-    assignmentArms(scale === 'paper' ? PAPER_DDIM : SMALL, {
+    assignmentArms(SETTINGS[scale], {
       vanilla: 'independent',
       'immiscible L1': { kind: 'linear', metric: 'l1', precision: 'float16' },
       'immiscible L2': 'paper-linear',
     }),
   async report(context) {
-    const { everySteps } = (context.scale === 'paper' ? PAPER_DDIM : SMALL).evaluation
+    const { everySteps } = SETTINGS[context.scale].evaluation
     const columns = MEASUREMENTS.map((count) => ({ step: count * everySteps, title: titleOf(count * everySteps) }))
     return {
       tables: [stepsTable(context, 'By training steps', columns)],
       pictures: [await plotCurves(context)],
-      notes: ["The numbers of the paper's table were not found: these are ours alone."],
+      notes: [NUMBERS_NOT_FOUND],
     }
   },
 }

@@ -2,7 +2,7 @@
 import { PAPER_RESULTS } from '../index.ts'
 import { assignmentArms } from './arms.ts'
 import type { Context, Recipe, Table } from './recipe.ts'
-import { PAPER_FLOW, SMALL_FLOW } from './settings.ts'
+import { FLOW } from './settings.ts'
 import { paperResult, speedTable, stepsTable } from './tables.ts'
 import { unknownAtPaperScale, UNKNOWN_FLOW } from './unknown.ts'
 import { plotCurves } from './curves.ts'
@@ -14,9 +14,9 @@ export const paper2Table4: Recipe = {
   title: 'Flow matching, half way and at the end',
   source: 'Li et al. 2025, arXiv 2505.18521, Table 4',
   unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_FLOW),
-  arms: (scale) => assignmentArms(scale === 'paper' ? PAPER_FLOW : SMALL_FLOW, { base: 'independent', 'base with ID': 'paper-knn' }),
+  arms: (scale) => assignmentArms(FLOW[scale], { base: 'independent', 'base with ID': 'paper-knn' }),
   async report(context) {
-    const { maxTrainSteps } = context.scale === 'paper' ? PAPER_FLOW : SMALL_FLOW
+    const { maxTrainSteps } = FLOW[context.scale]
     const columns = COLUMNS.map((paper, at) => {
       const step = (maxTrainSteps * (at + 1)) / COLUMNS.length
       return { step, title: context.scale === 'paper' ? paper : `${step} steps`, paper }

@@ -1,12 +1,13 @@
 /** Paper 2, Table 7: the best k by objective, and how much nearer the nearest of k noises is, on real and on Gaussian images. */
-import { analyze, ANALYZED, scaled, toPaperResult } from './assignment-table.ts'
 import type { AnalysisDataset, AssignmentAnalysis } from '../index.ts'
+import { analyze, ANALYZED, describeImages, QUANTITIES, scaled } from './assignment-table.ts'
 import type { Figure, Recipe } from './recipe.ts'
+import { paperResult } from './tables.ts'
 import { unknownAtPaperScale } from './unknown.ts'
 
-/** The best by objective, as the paper has them. */
-const CANDIDATES = [4, 8, 64]
-/** The change depends on an image through its length alone: at the scale of CIFAR-10 in [-1, 1], and at the one that fits the table. */
+/** The best by objective, as the paper has them; SD: Stable Diffusion on latents of 4,096 numbers. */
+const CANDIDATES = { DDIM: 8, FM: 4, CM: 4, SD: 64 }
+/** The change depends on an image through its length alone: at the scale of CIFAR-10 in [-1, 1], and at those that fit the table. */
 const GAUSSIAN: readonly AnalysisDataset[] = [
   { kind: 'gaussian', imageRms: 0.5 },
   { kind: 'gaussian', imageRms: 1 },
@@ -14,6 +15,8 @@ const GAUSSIAN: readonly AnalysisDataset[] = [
 ]
 /** Each image chooses by itself, so that the batch size does not matter. */
 const BATCH_SIZE = 128
+const NUM_SEEDS = 10
+const { title, factor } = QUANTITIES.distanceChange
 
 export const paper2Table7: Recipe = {
   id: 'paper2-table7',
@@ -22,31 +25,29 @@ export const paper2Table7: Recipe = {
   unknown: (scale) => unknownAtPaperScale(scale, 'the scale of the images: [-1, 1] is taken'),
   arms: () => [],
   async report(context) {
+    const strategies = [...new Set(Object.values(CANDIDATES))].map((candidates) => `paper-knn:candidates=${candidates}`)
     const analyses: AssignmentAnalysis[] = []
     for (const dataset of [...ANALYZED[context.scale], ...GAUSSIAN]) {
-      const strategies = CANDIDATES.map((candidates) => `nearest:candidates=${candidates}:precision=float16`)
-      analyses.push(await analyze(context, { dataset, strategies, batchSizes: [BATCH_SIZE], numSeeds: 10 }))
+      analyses.push(await analyze(context, { dataset, strategies, batchSizes: [BATCH_SIZE], numSeeds: NUM_SEEDS }))
     }
-    const ofTable = analyses[0].comparisons.filter(({ theirs, ours }) => theirs.source.endsWith('Table 7') && ours.length > 0)
-    const rows = ofTable.map((comparison) => {
-      const { candidates, data } = comparison.theirs
-      const label = `k = ${candidates}: ${data}`
-      const figures = analyses.map((analysis, at): Figure => {
-        const mine = analysis.rows.find(({ candidatesPerImage }) => candidatesPerImage === candidates)
+    const rows = Object.entries(CANDIDATES).map(([objective, candidates]) => {
+      const label = `${objective}, k = ${candidates}`
+      const figures = analyses.map(({ rows: measured }, at): Figure => {
+        const mine = measured.find(({ candidatesPerImage }) => candidatesPerImage === candidates)
         return {
-          ours: mine ? scaled(mine.distanceChange, 100) : null,
-          ...(at === 0 && { paper: toPaperResult(comparison, context.recipe.id, label) }),
+          ours: mine ? scaled(mine.distanceChange, factor) : null,
+          ...(at === 0 && { paper: paperResult(context.recipe.id, label, title) }),
         }
       })
       return { label, figures }
     })
-    const names = analyses.map(({ dataset: { name, dims, imageRms } }) => `${name}, ${dims} numbers, RMS ${imageRms.toFixed(2)}`)
+    const columns = analyses.map(({ dataset }) => describeImages(dataset))
     return {
-      tables: [{ title: 'Distance change, %: means of 10 batches with 95 % intervals', columns: ['best k, and of what', ...names], rows }],
+      tables: [{ title: `${title}: means of ${NUM_SEEDS} batches with 95 % intervals`, columns: ['best k', ...columns], rows }],
       pictures: [],
       notes: [
         "That these k are the best is the paper's finding, among powers of two: `paper2-table8` trains DDIM with several; nothing is trained here.",
-        "The table's figures for CIFAR-10 are those of Gaussian images of RMS 1, not of CIFAR-10 in [-1, 1], whose RMS is about a half.",
+        "The paper's figures for CIFAR-10 are those of Gaussian images of RMS 1, not of CIFAR-10 in [-1, 1], whose RMS is about a half.",
       ],
     }
   },

@@ -1,10 +1,9 @@
 /** Paper 2, Table 8: how many noises each image chooses from (nearest of k), DDIM on CIFAR-10. */
 import { assignmentArms } from './arms.ts'
+import { bestReport } from './best-report.ts'
 import type { Recipe } from './recipe.ts'
-import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
-import { bestTable, speedTable } from './tables.ts'
+import { DDIM } from './settings.ts'
 import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
-import { plotCurves } from './curves.ts'
 
 const CANDIDATES = [2, 4, 8, 16, 32]
 
@@ -14,15 +13,9 @@ export const paper2Table8: Recipe = {
   source: 'Li et al. 2025, arXiv 2505.18521, Table 8',
   unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS),
   arms: (scale) =>
-    assignmentArms(scale === 'paper' ? PAPER_DDIM : SMALL_DDIM, {
+    assignmentArms(DDIM[scale], {
       baseline: 'independent',
       ...Object.fromEntries(CANDIDATES.map((candidates) => [`k = ${candidates}`, { kind: 'paper-knn', candidates }])),
     }),
-  async report(context) {
-    return {
-      tables: [bestTable(context, 'Best value of each run'), speedTable(context, () => 'baseline')],
-      pictures: [await plotCurves(context)],
-      notes: [],
-    }
-  },
+  report: (context) => bestReport(context, () => 'baseline'),
 }

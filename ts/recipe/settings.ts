@@ -1,5 +1,5 @@
 /** The papers' training settings (Li et al. 2024, Table 1; the code bases they name) and those of the small scale, as far as they are known. */
-import type { TrainSettings } from './recipe.ts'
+import type { Scale, TrainSettings } from './recipe.ts'
 
 /** DDIM on CIFAR-10: tqch/ddpm-torch's cifar10.json at the papers' batch size. EMA there warms up as (1 + n) / (10 + n), as ours does. */
 export const PAPER_DDIM = {
@@ -117,3 +117,6 @@ export const SMALL_CONSISTENCY_EMOJI = {
   dataset: { kind: 'emoji', resolution: 8 },
   evaluation: { ...SMALL.evaluation, numImages: 706 },
 } satisfies TrainSettings
+
+export const DDIM = { paper: PAPER_DDIM, small: SMALL_DDIM } satisfies Record<Scale, TrainSettings>
+export const FLOW = { paper: PAPER_FLOW, small: SMALL_FLOW } satisfies Record<Scale, TrainSettings>

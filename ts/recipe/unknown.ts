@@ -1,4 +1,4 @@
-/** What the sources at hand do not say of settings that several recipes share, and what is taken in its place. */
+/** What the sources at hand do not say of what several recipes share, and what is taken in its place. */
 import type { Scale } from './recipe.ts'
 
 const SEEDS = 'the number of seeds'
@@ -13,11 +13,7 @@ export const UNKNOWN_DDIM = [
 
 export const UNKNOWN_INFERENCE_STEPS = 'the number of inference steps behind the FID: 50, the default of the code base, is taken'
 
-export const UNKNOWN_FLOW = [
-  'which of the code base, torchcfm, the vanilla runs are: independent noise ("icfm") is taken',
-  'the EMA after the first update: ours is constant from the second on, as theirs is',
-  SEEDS,
-]
+export const UNKNOWN_FLOW = ['which of the code base, torchcfm, the vanilla runs are: independent noise ("icfm") is taken', SEEDS]
 
 const CONSISTENCY = [
   'the updates over which the number of noise levels grows: the 800,000 of the code base are taken',
@@ -44,3 +40,7 @@ export const UNKNOWN_CONSISTENCY_64 = [
 export function unknownAtPaperScale(scale: Scale, ...lists: readonly (string | readonly string[])[]): readonly string[] {
   return scale === 'paper' ? [...new Set(lists.flat())] : []
 }
+
+export const NUMBERS_NOT_FOUND = "The numbers of the paper's table were not found: these are ours alone."
+export const CURVES_NOT_FOUND = "The values of the paper's curves were not found: these are ours alone."
+export const SPEED_IN_STEPS = "The paper's speed is a ratio of training steps, not of time."

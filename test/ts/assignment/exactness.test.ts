@@ -76,6 +76,11 @@ function bruteForce({ images, noise, dims }: Case, n: number): number {
   return least(0, 0)
 }
 
+function permutationsOf(n: number): number[][] {
+  if (n === 0) return [[]]
+  return permutationsOf(n - 1).flatMap((shorter) => Array.from({ length: n }, (_, at) => shorter.toSpliced(at, 0, n - 1)))
+}
+
 describe('linear', () => {
   function expectLeast(strategy: AssignmentStrategy, input: Case): void {
     const n = input.noise.length / input.dims
@@ -120,6 +125,32 @@ describe('linear', () => {
     const input = { images: gaussian(1, 7, 16), noise: gaussian(2, 7, 16), dims: 16 }
     expectLeast(right, input)
     expect(() => expectLeast(inverted, input)).toThrow(/to be less than or equal/)
+  })
+
+  test('in L1 is the least sum of magnitudes of all permutations of up to 6 rows, of pixels as they are seen', () => {
+    const shapes = fc.record({ n: fc.integer({ min: 1, max: 6 }), dims: fc.integer({ min: 1, max: 8 }), seed: fc.nat(10_000) })
+    let numOthers = 0
+    fc.assert(
+      fc.property(shapes, fc.boolean(), ({ n, dims, seed }, isPixels) => {
+        const floats = gaussian(seed, n, dims)
+        const noise = gaussian(seed, n, dims, n)
+        const images = isPixels ? Uint8Array.from(floats, (value) => Math.max(0, Math.min(255, 127.5 + 60 * value))) : floats
+        const seen = isPixels ? Float32Array.from(images, (pixel) => pixel / 127.5 - 1) : floats
+        const sum = (noiseIndex: Iterable<number>): number =>
+          [...noiseIndex].reduce((before, row, image) => {
+            for (let d = 0; d < dims; d++) before += Math.abs(seen[image * dims + d] - noise[row * dims + d])
+            return before
+          }, 0)
+        const best = Math.min(...permutationsOf(n).map(sum))
+        const found = ([{ metric: 'l1' }, { metric: 'squaredL2' }] as const).map((options) =>
+          sum(assign(linear(options), { images, noise, dims }).noiseIndex),
+        )
+        expect(found[0] - best).toBeLessThanOrEqual(1e-5 * best)
+        if (found[1] - best > 1e-3 * best) numOthers++
+      }),
+      { numRuns: 100 },
+    )
+    expect(numOthers, 'control: the least squares are not the least magnitudes').toBeGreaterThan(10)
   })
 
   test('is the optimum of SciPy for 256 digits', async () => {

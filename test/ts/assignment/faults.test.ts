@@ -157,7 +157,7 @@ function withMovedLabels(batch: Batch): Batch {
 
 const CASES: readonly (readonly [string, object])[] = [
   ...STRATEGIES.filter(({ kind }) => kind !== 'independent').map(({ kind }) => [kind, { kind }] as const),
-  ...(['l2', 'squaredL2'] as const).flatMap((metric) =>
+  ...(['l1', 'l2', 'squaredL2'] as const).flatMap((metric) =>
     (['float32', 'float16'] as const).map(
       (precision) => [`linear, ${metric}, ${precision}`, { kind: 'linear', metric, precision }] as const,
     ),

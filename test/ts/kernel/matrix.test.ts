@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { gaussian, integers } from '../../fixture/numbers.ts'
 
-const { benefitInt8, costFloat32 } = plainKernel
+const { benefitInt8, costFloat32, costL1 } = plainKernel
 const { fround } = Math
 /** Edges of tiles (1 .. 9) times edges of strips (256 and 1,024 dimensions). */
 const SHAPES = [1, 2, 3, 4, 5, 8, 9].flatMap((n) => [1, 3, 4, 255, 256, 257, 1023, 1030, 2048].map((dims) => [n, dims] as const))
@@ -60,14 +60,19 @@ describe('the integer benefit matrix', () => {
   })
 })
 
-describe('the float32 cost matrix', () => {
-  /** The order of sums as cost.ts states it, element by element. */
+type Term = (x: number, y: number) => number
+
+describe.each<[name: string, kernel: typeof costFloat32, sign: 1 | -1, exact: Term]>([
+  ['products', costFloat32, -1, (x, y) => x * y],
+  ['L1 distances', costL1, 1, (x, y) => Math.abs(x - y)],
+])('the float32 cost matrix of %s', (_name, kernel, sign, exact) => {
+  /** The order of sums as cost.ts states it, element by element. Where a term is rounded to float64 first, float32 makes the same of it (53 bits >= 2 x 24 + 2). */
   function stated(x: Float32Array, y: Float32Array): number {
     let total = 0
     for (let begin = 0; begin < x.length; begin += 1024) {
       const lanes = [0, 0, 0, 0]
-      for (let d = begin; d < Math.min(begin + 1024, x.length); d++) lanes[d % 4] = fround(lanes[d % 4] + fround(x[d] * y[d]))
-      total = fround(total - fround(fround(lanes[0] + lanes[1]) + fround(lanes[2] + lanes[3])))
+      for (let d = begin; d < Math.min(begin + 1024, x.length); d++) lanes[d % 4] = fround(lanes[d % 4] + fround(exact(x[d], y[d])))
+      total = fround(total + sign * fround(fround(lanes[0] + lanes[1]) + fround(lanes[2] + lanes[3])))
     }
     return total
   }
@@ -76,13 +81,13 @@ describe('the float32 cost matrix', () => {
     const images = gaussian(1, n, dims)
     const noise = gaussian(2, n, dims)
     const cost = new Float32Array(n * n).fill(7)
-    costFloat32(images, noise, n, dims, cost)
+    kernel(images, noise, n, dims, cost)
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
         const [x, y] = [images.subarray(i * dims, (i + 1) * dims), noise.subarray(j * dims, (j + 1) * dims)]
         expect(cost[i * n + j]).toBe(stated(x, y))
-        const exact = x.reduce((sum, value, d) => sum - value * y[d], 0)
-        expect(Math.abs(cost[i * n + j] - exact)).toBeLessThan(1e-5 * dims)
+        const sum = x.reduce((before, value, d) => before + sign * exact(value, y[d]), 0)
+        expect(Math.abs(cost[i * n + j] - sum)).toBeLessThan(1e-5 * dims)
       }
     }
   })

@@ -127,6 +127,7 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
           plainKernel.normal(salt, 1, BigUint64Array.of(1n), n * dims, images)
           plainKernel.normal(salt, 1, BigUint64Array.of(2n), n * dims, noise)
           expectSameBits(Float32Array, n * n, (k, out) => k.costFloat32(images, noise, n, dims, out))
+          expectSameBits(Float32Array, n * n, (k, out) => k.costL1(images, noise, n, dims, out))
           const reversed = Int32Array.from({ length: n }, (_, row) => n - 1 - row)
           expectSameBits(Float32Array, n, (k, out) => k.pairProducts(images, noise, reversed, dims, out))
         },

@@ -23,6 +23,7 @@ interface Exports {
   benefitInt8(images: number, noise: number, numImages: number, numNoises: number, dims: number, out: number): void
   shortfalls(benefit: number, numRows: number, n: number, shift: number, rowMaxima: number, out: number): number
   costFloat32(images: number, noise: number, n: number, dims: number, out: number): void
+  costL1(images: number, noise: number, n: number, dims: number, out: number): void
   pairProducts(x: number, y: number, yIndex: number, numRows: number, dims: number, out: number): void
   linearSum(cost: number, isInt: number, n: number, columnOfRow: number, scratch: number): number
   resizeRows(
@@ -176,6 +177,8 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
       ),
     costFloat32: (images, noise, n, dims, out) =>
       scope(() => into(out, n * n * 4, (at) => wasm.costFloat32(place(images), place(noise), n, dims, at))),
+    costL1: (images, noise, n, dims, out) =>
+      scope(() => into(out, n * n * 4, (at) => wasm.costL1(place(images), place(noise), n, dims, at))),
     pairProducts: (x, y, yIndex, dims, out) =>
       scope(() => into(out, yIndex.length * 4, (at) => wasm.pairProducts(place(x), place(y), place(yIndex), yIndex.length, dims, at))),
     resizeRows: (pixels, rowStep, numRows, channels, sums, out) =>

@@ -1,4 +1,4 @@
-/** Kernel.costFloat32: tiles of three images and three noises, in the order of sums of ts/kernel/cost.ts. */
+/** Kernel.costFloat32 and costL1: tiles of three images and three noises, in the order of sums of ts/kernel/cost.ts. */
 
 const STRIP: i32 = 1024
 /** Bytes of image strips that stay in the second-level cache while all noises pass by. */
@@ -14,6 +14,12 @@ function madd(x: v128, y: v128, sum: v128): v128 {
   return f32x4.add(sum, f32x4.mul(x, y))
 }
 
+/** A term of L1 or of the inner product: which, is known while compiling. */
+@inline
+function fold(x: v128, y: v128, sum: v128, isL1: bool): v128 {
+  return isL1 ? f32x4.add(sum, f32x4.abs(f32x4.sub(x, y))) : madd(x, y, sum)
+}
+
 /** The last dims % 4 numbers of a row, the other lanes 0: they add +0 to a lane, which changes no lane's value. */
 @inline
 function tail(row: usize, left: i32): v128 {
@@ -23,13 +29,25 @@ function tail(row: usize, left: i32): v128 {
   return lanes
 }
 
+/** L1 adds up; an inner product is subtracted. */
 @inline
-function subtract(at: usize, sum: v128): void {
-  store<f32>(at, load<f32>(at) - total(sum))
+function finish(at: usize, sum: v128, isL1: bool): void {
+  store<f32>(at, isL1 ? load<f32>(at) + total(sum) : load<f32>(at) - total(sum))
 }
 
-/** n x n float32 at `out`; rows beyond the last are the last again, and not stored. */
+/** n x n float32 at `out`. */
 export function costFloat32(images: usize, noise: usize, n: i32, dims: i32, out: usize): void {
+  everyPair(images, noise, n, dims, out, false)
+}
+
+/** n x n float32 at `out`. */
+export function costL1(images: usize, noise: usize, n: i32, dims: i32, out: usize): void {
+  everyPair(images, noise, n, dims, out, true)
+}
+
+/** Rows beyond the last are the last again, and not stored. */
+@inline
+function everyPair(images: usize, noise: usize, n: i32, dims: i32, out: usize, isL1: bool): void {
   memory.fill(out, 0, (<usize>n * n) << 2)
   for (let begin = 0; begin < dims; begin += STRIP) {
     const length = min(STRIP, dims - begin)
@@ -38,7 +56,7 @@ export function costFloat32(images: usize, noise: usize, n: i32, dims: i32, out:
     for (let first = 0; first < n; first += block) {
       const end = min(first + block, n)
       for (let j = 0; j < n; j += 3) {
-        for (let i = first; i < end; i += 3) tile(images, noise, n, dims, begin, length, i, j, out)
+        for (let i = first; i < end; i += 3) tile(images, noise, n, dims, begin, length, i, j, out, isL1)
       }
     }
   }
@@ -70,7 +88,7 @@ function rowAt(matrix: usize, row: i32, n: i32, dims: i32, begin: i32): usize {
 }
 
 @inline
-function tile(images: usize, noise: usize, n: i32, dims: i32, begin: i32, length: i32, i: i32, j: i32, out: usize): void {
+function tile(images: usize, noise: usize, n: i32, dims: i32, begin: i32, length: i32, i: i32, j: i32, out: usize, isL1: bool): void {
   const x0 = rowAt(images, i, n, dims, begin)
   const x1 = rowAt(images, i + 1, n, dims, begin)
   const x2 = rowAt(images, i + 2, n, dims, begin)
@@ -92,17 +110,17 @@ function tile(images: usize, noise: usize, n: i32, dims: i32, begin: i32, length
     const b = v128.load(y1 + d)
     const c = v128.load(y2 + d)
     let x = v128.load(x0 + d)
-    s00 = madd(x, a, s00)
-    s01 = madd(x, b, s01)
-    s02 = madd(x, c, s02)
+    s00 = fold(x, a, s00, isL1)
+    s01 = fold(x, b, s01, isL1)
+    s02 = fold(x, c, s02, isL1)
     x = v128.load(x1 + d)
-    s10 = madd(x, a, s10)
-    s11 = madd(x, b, s11)
-    s12 = madd(x, c, s12)
+    s10 = fold(x, a, s10, isL1)
+    s11 = fold(x, b, s11, isL1)
+    s12 = fold(x, c, s12, isL1)
     x = v128.load(x2 + d)
-    s20 = madd(x, a, s20)
-    s21 = madd(x, b, s21)
-    s22 = madd(x, c, s22)
+    s20 = fold(x, a, s20, isL1)
+    s21 = fold(x, b, s21, isL1)
+    s22 = fold(x, c, s22, isL1)
   }
   const left = length & 3
   if (left > 0) {
@@ -110,34 +128,34 @@ function tile(images: usize, noise: usize, n: i32, dims: i32, begin: i32, length
     const b = tail(y1 + whole, left)
     const c = tail(y2 + whole, left)
     let x = tail(x0 + whole, left)
-    s00 = madd(x, a, s00)
-    s01 = madd(x, b, s01)
-    s02 = madd(x, c, s02)
+    s00 = fold(x, a, s00, isL1)
+    s01 = fold(x, b, s01, isL1)
+    s02 = fold(x, c, s02, isL1)
     x = tail(x1 + whole, left)
-    s10 = madd(x, a, s10)
-    s11 = madd(x, b, s11)
-    s12 = madd(x, c, s12)
+    s10 = fold(x, a, s10, isL1)
+    s11 = fold(x, b, s11, isL1)
+    s12 = fold(x, c, s12, isL1)
     x = tail(x2 + whole, left)
-    s20 = madd(x, a, s20)
-    s21 = madd(x, b, s21)
-    s22 = madd(x, c, s22)
+    s20 = fold(x, a, s20, isL1)
+    s21 = fold(x, b, s21, isL1)
+    s22 = fold(x, c, s22, isL1)
   }
   const at = out + (<usize>(i * n + j) << 2)
   const hasColumn1 = j + 1 < n
   const hasColumn2 = j + 2 < n
-  subtract(at, s00)
-  if (hasColumn1) subtract(at + 4, s01)
-  if (hasColumn2) subtract(at + 8, s02)
+  finish(at, s00, isL1)
+  if (hasColumn1) finish(at + 4, s01, isL1)
+  if (hasColumn2) finish(at + 8, s02, isL1)
   if (i + 1 < n) {
     const next = at + (<usize>n << 2)
-    subtract(next, s10)
-    if (hasColumn1) subtract(next + 4, s11)
-    if (hasColumn2) subtract(next + 8, s12)
+    finish(next, s10, isL1)
+    if (hasColumn1) finish(next + 4, s11, isL1)
+    if (hasColumn2) finish(next + 8, s12, isL1)
   }
   if (i + 2 < n) {
     const last = at + (<usize>n << 3)
-    subtract(last, s20)
-    if (hasColumn1) subtract(last + 4, s21)
-    if (hasColumn2) subtract(last + 8, s22)
+    finish(last, s20, isL1)
+    if (hasColumn1) finish(last + 4, s21, isL1)
+    if (hasColumn2) finish(last + 8, s22, isL1)
   }
 }
