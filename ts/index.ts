@@ -9,7 +9,17 @@ export { describeSource, type ConfigSource } from './config/source.ts'
 export { findConfigFile } from './config/file.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
+export {
+  sampleFiles,
+  sampleRun,
+  evaluateRun,
+  measureRun,
+  type Evaluation,
+  type MeasureOptions,
+  type SampleFilesOptions,
+  type SampleOptions,
+} from './inference.ts'
+export type { JudgingOptions, Quality } from './judging.ts'
 export { encodeDataset, type EncodedDataset, type EncodeOptions } from './encode.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'
@@ -73,6 +83,7 @@ export { ASSIGNMENT_PRESETS, listConfigFields, type ConfigField } from '../proto
 export type {
   AssignmentInput,
   AssignmentMetrics,
+  MeasureValue,
   NoiseDrift,
   RunEvent,
   RunEventOf,

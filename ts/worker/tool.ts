@@ -1,13 +1,15 @@
-/** One-shot calls of the worker package, JSON in and JSON out: sampling and evaluating a finished pipeline. */
+/** One-shot calls of the worker package, JSON in and JSON out. */
 import { ImmiscibleError, WorkerError } from '../errors.ts'
 import { run, type OnLine } from '../process.ts'
 import { ensureEnvironment, workerEnv } from './environment.ts'
 
-export type Tool = 'sample' | 'evaluate' | 'encode'
+export type Tool = 'sample' | 'evaluate' | 'measure' | 'encode'
 
 export interface ToolOptions {
   /** Of the installation of Python packages. */
   readonly onSetup: (line: string) => void
+  /** Groups of optional dependencies in py/pyproject.toml that it needs besides the worker's. */
+  readonly extras?: readonly string[]
   /** What the tool says while it works. */
   readonly onLine?: OnLine
   /** Aborting ends it. */
@@ -15,8 +17,8 @@ export interface ToolOptions {
 }
 
 /** @throws WorkerError with Python's last line as the message and its whole output as the traceback; ABORTED by `signal`, when Python has ended. */
-export async function runTool(tool: Tool, input: object, { onSetup, onLine, signal }: ToolOptions): Promise<unknown> {
-  const { python } = await ensureEnvironment({ onProgress: onSetup })
+export async function runTool(tool: Tool, input: object, { onSetup, extras = [], onLine, signal }: ToolOptions): Promise<unknown> {
+  const { python } = await ensureEnvironment({ extras, onProgress: onSetup })
   const result = await run(python, ['-m', 'immiscible_worker', tool], {
     env: workerEnv(),
     input: JSON.stringify(input),
