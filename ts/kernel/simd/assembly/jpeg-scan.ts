@@ -1,0 +1,128 @@
+/** Kernel.jpegScan. See ts/kernel/jpeg-scan.ts. The data is copied without its stuffed zeros and restart markers first: then bits come four bytes at a time. */
+import { buildTable, isWithin, setBits, TABLE_BYTES, wasRead } from './jpeg-bits'
+import { firstAc, firstDc, refinedAc, refinedDc, sequential } from './jpeg-blocks'
+
+/** int32: MCUs across and down, restart interval, whether progressive, first and last coefficient, high and low bit; the components follow. */
+const SCAN_BYTES: usize = 32
+/** int32: where its coefficients begin, blocks across, blocks of an MCU across and down, addresses of its DC and AC table: counts, then symbols. */
+const COMPONENT_BYTES: usize = 24
+/** What is kept of a component: its tables, built, and its last DC coefficient, int32. */
+const KEPT_BYTES: usize = 2 * TABLE_BYTES + 16
+/** What may be read behind the data: an MCU of 10 blocks, each of 64 codes of 16 bits with numbers of 15, and what is read ahead. */
+const BEHIND_BYTES: usize = 10 * 8 * (16 + 15) + 32
+
+/** How many bytes a scan needs of so many components, runs between restarts, and bytes to the file's end. */
+export function jpegScanBytes(numComponents: i32, numRuns: i32, numBytes: i32): usize {
+  return KEPT_BYTES * numComponents + (<usize>numRuns << 2) + <usize>numBytes + BEHIND_BYTES
+}
+
+/** Answers where the next marker is; 0: damaged. @param scratch jpegScanBytes. */
+export function jpegScan(start: usize, end: usize, coefficients: usize, scan: usize, numComponents: i32, zigzag: usize, scratch: usize): usize {
+  const mcusAcross = load<i32>(scan)
+  const numMcus = mcusAcross * load<i32>(scan, 4)
+  const isProgressive = load<i32>(scan, 12) !== 0
+  const interval = load<i32>(scan, 8) > 0 ? load<i32>(scan, 8) : numMcus
+  const numRuns = (numMcus + interval - 1) / interval
+  const ends = scratch + KEPT_BYTES * numComponents
+  const data = ends + (<usize>numRuns << 2)
+  const marker = unstuff(start, end, numRuns, ends, data)
+  if (marker === 0) return 0
+  for (let index = 0; index < numComponents; index++) {
+    const component = componentOf(scan, index)
+    buildTable(load<u32>(component, 16), !isProgressive, keptOf(scratch, index))
+    buildTable(load<u32>(component, 20), !isProgressive, keptOf(scratch, index) + TABLE_BYTES)
+  }
+
+  let mcu = 0
+  let from = data
+  for (let run = 0; run < numRuns; run++) {
+    const to = <usize>load<u32>(ends + (<usize>run << 2))
+    setBits(from, 0, 0)
+    for (let index = 0; index < numComponents; index++) store<i32>(keptOf(scratch, index) + 2 * TABLE_BYTES, 0)
+    let numEnded = 0
+    for (const stop = min(mcu + interval, numMcus); mcu < stop; mcu++) {
+      // What is damaged goes on no further than behind the data.
+      if (!isWithin(to)) return 0
+      for (let index = 0; index < numComponents; index++) {
+        const component = componentOf(scan, index)
+        const width = load<i32>(component, 8)
+        const height = load<i32>(component, 12)
+        const blocksAcross = load<i32>(component, 4)
+        const row = (mcu / mcusAcross) * height
+        const column = (mcu % mcusAcross) * width
+        const first = coefficients + (<usize>load<u32>(component) << 1)
+        for (let y = 0; y < height; y++) {
+          for (let x = 0; x < width; x++) {
+            const block = first + (<usize>((row + y) * blocksAcross + column + x) << 7)
+            numEnded = decodeBlock(scan, isProgressive, block, keptOf(scratch, index), zigzag, numEnded)
+            if (numEnded < 0) return 0
+          }
+        }
+      }
+    }
+    if (!wasRead(to)) return 0
+    from = to
+  }
+  return marker
+}
+
+@inline
+function componentOf(scan: usize, index: i32): usize {
+  return scan + SCAN_BYTES + COMPONENT_BYTES * index
+}
+
+@inline
+function keptOf(scratch: usize, index: i32): usize {
+  return scratch + KEPT_BYTES * index
+}
+
+/** Answers the number of blocks that have ended already; -1: damaged. */
+@inline
+function decodeBlock(scan: usize, isProgressive: bool, block: usize, kept: usize, zigzag: usize, numEnded: i32): i32 {
+  const ac = kept + TABLE_BYTES
+  const previous = kept + 2 * TABLE_BYTES
+  if (!isProgressive) return sequential(block, kept, ac, previous, zigzag) ? 0 : -1
+  const first = load<i32>(scan, 16)
+  const last = load<i32>(scan, 20)
+  const isFirst = load<i32>(scan, 24) === 0
+  const low = load<i32>(scan, 28)
+  if (first > 0) return isFirst ? firstAc(block, ac, first, last, low, numEnded, zigzag) : refinedAc(block, ac, first, last, low, numEnded, zigzag)
+  if (isFirst) return firstDc(block, kept, previous, low) ? 0 : -1
+  refinedDc(block, low)
+  return 0
+}
+
+/**
+ * Copies the data of a scan up to the marker at its end, and notes where each run between restarts ends in it. Writes up to 15 bytes behind it.
+ * Answers where the marker is; 0: there is none, or not as many runs.
+ */
+function unstuff(start: usize, end: usize, numRuns: i32, ends: usize, data: usize): usize {
+  let to = data
+  let run = 0
+  for (let from = start; from < end;) {
+    if (from + 16 <= end) {
+      const bytes = v128.load(from)
+      v128.store(to, bytes)
+      const mask = i8x16.bitmask(i8x16.eq(bytes, i8x16.splat(-1)))
+      const numPlain = mask === 0 ? 16 : ctz(mask)
+      from += numPlain
+      to += numPlain
+      if (mask === 0) continue
+    } else if (load<u8>(from) !== 0xff) {
+      store<u8>(to++, load<u8>(from++))
+      continue
+    }
+    if (from + 1 === end) return 0
+    const code = <i32>load<u8>(from, 1)
+    if (code === 0) {
+      store<u8>(to++, 0xff)
+    } else {
+      store<u32>(ends + (<usize>run << 2), <u32>to)
+      if (run === numRuns - 1) return from
+      if (code !== 0xd0 + (run & 7)) return 0
+      run++
+    }
+    from += 2
+  }
+  return 0
+}
