@@ -48,40 +48,28 @@ export function jpegScan(file: Uint8Array, start: number, scan: JpegScan, coeffi
 }
 
 function createDecodeBlock(scan: JpegScan, bits: BitReader, coefficients: Int16Array): DecodeBlock {
-  if (!scan.isProgressive) return sequential(bits, coefficients)
-  if (scan.first === 0) return scan.high === 0 ? firstDc(bits, coefficients, scan) : refinedDc(bits, coefficients, scan)
-  return scan.high === 0 ? firstAc(bits, coefficients, scan) : refinedAc(bits, coefficients, scan)
+  const { first, last, high } = scan
+  const ac = createAc(scan, bits, coefficients)
+  if (first > 0) return ac
+  const dc = high === 0 ? firstDc(bits, coefficients, scan) : refinedDc(bits, coefficients, scan)
+  if (last === 0) return dc
+  // Sequential: each block ends by itself.
+  return (...block) => dc(...block) && ac(...block) && block[3].numEnded === 0
 }
 
-function sequential(bits: BitReader, coefficients: Int16Array): DecodeBlock {
-  return (component, block, index, carried) => {
-    if (!readDc(bits, component, index, carried)) return false
-    coefficients[block] = carried.previous[index]
-    for (let k = 1; k < 64; k++) {
-      const symbol = bits.symbol(component.ac)
-      const [run, size] = [symbol >> 4, symbol & 15]
-      if (size === 0 && run < 15) return symbol >= 0
-      k += run
-      if (symbol < 0 || k >= 64 - (size === 0 ? 1 : 0)) return false
-      if (size > 0) coefficients[block + ZIGZAG[k]] = bits.number(size)
-    }
-    return true
-  }
+function createAc(scan: JpegScan, bits: BitReader, coefficients: Int16Array): DecodeBlock {
+  const band = { ...scan, first: Math.max(scan.first, 1) }
+  return scan.high === 0 ? firstAc(bits, coefficients, band) : refinedAc(bits, coefficients, band)
 }
 
 /** Adds the difference to the last one. It must stay in 16 bits, as all coefficients do. */
-function readDc(bits: BitReader, { dc }: ScanComponent, index: number, { previous }: Carried): boolean {
-  const size = bits.symbol(dc)
-  if (size < 0) return false
-  previous[index] += bits.number(size)
-  return Math.abs(previous[index]) < 2 ** 15
-}
-
 function firstDc(bits: BitReader, coefficients: Int16Array, { low }: JpegScan): DecodeBlock {
-  return (component, block, index, carried) => {
-    if (!readDc(bits, component, index, carried)) return false
-    coefficients[block] = carried.previous[index] << low
-    return true
+  return ({ dc }, block, index, { previous }) => {
+    const size = bits.symbol(dc)
+    if (size < 0) return false
+    previous[index] += bits.number(size)
+    coefficients[block] = previous[index] << low
+    return Math.abs(previous[index]) < 2 ** 15
   }
 }
 
@@ -101,12 +89,14 @@ function firstAc(bits: BitReader, coefficients: Int16Array, { first, last, low }
     for (let k = first; k <= last; k++) {
       const symbol = bits.symbol(ac)
       const [run, size] = [symbol >> 4, symbol & 15]
+      if (symbol < 0) return false
       if (size === 0 && run < 15) {
-        if (symbol >= 0) carried.numEnded = 2 ** run + bits.bits(run) - 1
-        return symbol >= 0
+        carried.numEnded = 2 ** run + bits.bits(run) - 1
+        return true
       }
       k += run
-      if (symbol < 0 || k > last - (size === 0 ? 1 : 0)) return false
+      // After a run of 16 zeros there is another one.
+      if (k > (size === 0 ? last - 1 : last)) return false
       if (size > 0) coefficients[block + ZIGZAG[k]] = bits.number(size) << low
     }
     return true

@@ -73,12 +73,10 @@ export interface JpegScan {
   readonly mcusDown: number
   /** MCUs from one restart marker to the next; 0: there are none. */
   readonly restartInterval: number
-  /** Else the four that follow have no meaning. */
-  readonly isProgressive: boolean
-  /** Of the coefficients in zigzag order that are coded: 0 and 0, or both above it and one component. */
+  /** Of the coefficients that are coded, in zigzag order. 0 to 63: a sequential scan. Progressive ones: 0 alone, or without 0 and of one component. */
   readonly first: number
   readonly last: number
-  /** The bit that the scan before has brought them to, 0 where it is the first, and the bit that this one does. */
+  /** The bit that the scan before has brought them to, 0 where it is the first, and the bit that this one does: 0 where it is sequential. */
   readonly high: number
   readonly low: number
 }

@@ -6,7 +6,10 @@ import type { Raster } from './raster.ts'
 
 /** A kernel's memory never shrinks: images that need more than that are left to the codec, whose memory is let go. */
 const MAX_KERNEL_BYTES = 2 ** 27
-/** T.81, B.2.3. */
+/** Coefficients of a block. */
+const BLOCK = 64
+/** Of sampling, and of blocks in an MCU: T.81, B.2.2 and B.2.3. */
+const MAX_FACTOR = 4
 const MAX_MCU_BLOCKS = 10
 /** The highest bit that a scan can begin with, as libjpeg has it. */
 const MAX_LOW = 13
@@ -23,9 +26,9 @@ interface Layout {
   readonly width: number
   readonly height: number
   readonly blocksAcross: number
-  readonly numBlocks: number
-  /** Where its coefficients begin. */
+  /** Where its coefficients begin and end. */
   readonly start: number
+  readonly end: number
 }
 
 interface Component extends Layout {
@@ -56,12 +59,7 @@ export function decodeByKernel<T>(
 
   return kernel.scope((arena) => {
     const file = arena.place(bytes)
-    const coefficients = arena
-      .array(
-        Int16Array,
-        layouts.reduce((sum, { numBlocks }) => sum + numBlocks * 64, 0),
-      )
-      .fill(0)
+    const coefficients = createCoefficients(arena, layouts)
     const components = layouts.map((layout, index) => createComponent(layout, frame.components[index].table))
     for (let header = first; header !== 'end';) {
       const scan = header && describeScan(header, frame, components, said)
@@ -85,10 +83,10 @@ function layOut({ width, height, components }: Frame): readonly Layout[] | undef
   const factors = components.length === 1 ? [{ across: 1, down: 1 }] : components
   const [{ across: mostAcross, down: mostDown }] = factors
   const [mcusAcross, mcusDown] = [Math.ceil(width / (8 * mostAcross)), Math.ceil(height / (8 * mostDown))]
-  let start = 0
+  let end = 0
   const layouts = factors.map(({ across, down }) => {
-    const numBlocks = mcusAcross * across * mcusDown * down
-    start += numBlocks * 64
+    const start = end
+    end += mcusAcross * across * mcusDown * down * BLOCK
     return {
       mcuWidth: across,
       mcuHeight: down,
@@ -97,14 +95,14 @@ function layOut({ width, height, components }: Frame): readonly Layout[] | undef
       width: Math.ceil((width * across) / mostAcross),
       height: Math.ceil((height * down) / mostDown),
       blocksAcross: mcusAcross * across,
-      numBlocks,
-      start: start - numBlocks * 64,
+      start,
+      end,
     }
   })
   const isKnown = layouts.every(({ across, down }) => [1, 2].includes(across) && [1, 2].includes(down))
-  // Coefficients of two bytes, and samples.
-  const numBytes = start * 3 + width * height * layouts.length
-  return isKnown && mostAcross <= 4 && mostDown <= 4 && numBytes <= MAX_KERNEL_BYTES ? layouts : undefined
+  // Two bytes for a coefficient, one for its sample.
+  const numBytes = end * 3 + width * height * components.length
+  return isKnown && mostAcross <= MAX_FACTOR && mostDown <= MAX_FACTOR && numBytes <= MAX_KERNEL_BYTES ? layouts : undefined
 }
 
 /** As libjpeg decides it. */
@@ -112,6 +110,14 @@ function hasYcbcr({ isJfif, adobe }: Said, { components }: Frame): boolean {
   if (components.length === 1) return false
   if (isJfif) return true
   return adobe === undefined ? String.fromCharCode(...components.map(({ id }) => id)) !== 'RGB' : adobe === 1
+}
+
+/** Zeros. */
+function createCoefficients(arena: Arena, layouts: readonly Layout[]): Int16Array {
+  const coefficients = arena.array(Int16Array, layouts[layouts.length - 1].end)
+  // Four at once: int16 in shared memory are filled one after the other, which would be 5 % of all the time.
+  new Float64Array(coefficients.buffer, coefficients.byteOffset, coefficients.length / 4).fill(0)
+  return coefficients
 }
 
 function createComponent(layout: Layout, table: number): Component {
@@ -148,7 +154,6 @@ function describeScan(
     mcusAcross: isAlone ? Math.ceil(scanned[0].width / 8) : Math.ceil(width / (8 * all[0].mcuWidth)),
     mcusDown: isAlone ? Math.ceil(scanned[0].height / 8) : Math.ceil(height / (8 * all[0].mcuHeight)),
     restartInterval: said.restartInterval,
-    isProgressive,
     first,
     last,
     high,
@@ -170,8 +175,8 @@ function advance(lowest: Int8Array, { first, last, high, low }: ScanHeader, isPr
 }
 
 function toPlane(kernel: Kernel, arena: Arena, component: Component, coefficients: Int16Array): JpegPlane {
-  const { start, numBlocks, blocksAcross, quantization, width, height, across, down } = component
-  const samples = arena.array(Uint8Array, numBlocks * 64)
-  kernel.jpegSamples(coefficients.subarray(start, start + numBlocks * 64), blocksAcross, quantization as Int16Array, samples)
+  const { start, end, blocksAcross, quantization, width, height, across, down } = component
+  const samples = arena.array(Uint8Array, end - start)
+  kernel.jpegSamples(coefficients.subarray(start, end), blocksAcross, quantization as Int16Array, samples)
   return { samples, stride: blocksAcross * 8, width, height, across, down }
 }

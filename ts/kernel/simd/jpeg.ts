@@ -28,6 +28,8 @@ export interface Placing {
 
 /** Of a block: 64 coefficients. */
 const BLOCK_BYTES = 128
+/** Zigzag, and its inverse. */
+const ORDERS = Uint8Array.of(...ZIGZAG, ...ZIGZAG.map((_, place) => ZIGZAG.indexOf(place)))
 
 export function createJpegKernels(
   wasm: JpegExports,
@@ -38,7 +40,7 @@ export function createJpegKernels(
   return {
     jpegScan: (file, start, scan, coefficients) =>
       scope(() => {
-        const { components, mcusAcross, mcusDown, restartInterval, isProgressive, first, last, high, low } = scan
+        const { components, mcusAcross, mcusDown, restartInterval, first, last, high, low } = scan
         const described = components.flatMap((component) => [
           component.start,
           component.blocksAcross,
@@ -47,14 +49,12 @@ export function createJpegKernels(
           placeTable(component.dc),
           placeTable(component.ac),
         ])
-        const plan = place(
-          Int32Array.of(mcusAcross, mcusDown, restartInterval, isProgressive ? 1 : 0, first, last, high, low, ...described),
-        )
+        const plan = place(Int32Array.of(mcusAcross, mcusDown, restartInterval, first, last, high, low, ...described))
         const numRuns = restartInterval > 0 ? Math.ceil((mcusAcross * mcusDown) / restartInterval) : 1
         const scratchBytes = wasm.jpegScanBytes(components.length, numRuns, file.length - start)
         const begin = place(file)
         const marker = update(coefficients, (at) =>
-          wasm.jpegScan(begin + start, begin + file.length, at, plan, components.length, place(ZIGZAG), reserve(scratchBytes)),
+          wasm.jpegScan(begin + start, begin + file.length, at, plan, components.length, place(ORDERS), reserve(scratchBytes)),
         )
         return marker > 0 ? marker - begin : -1
       }),

@@ -89,12 +89,6 @@ export function longSymbol(table: usize): i32 {
   return -1
 }
 
-/** The next symbol of a table without numbers. */
-export function nextSymbol(table: usize): i32 {
-  fill()
-  return symbolOf(table, entryOf(table, window))
-}
-
 /**
  * @param counts of codes of 1 to 16 bits, then the symbols.
  * @param hasNumbers an entry holds the number that follows a symbol where there is room for it: in bits 16 to 31, and in 8 to 14 how many coefficients

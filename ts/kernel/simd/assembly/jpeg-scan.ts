@@ -1,9 +1,9 @@
 /** Kernel.jpegScan. See ts/kernel/jpeg-scan.ts. The data is copied without its stuffed zeros and restart markers first: then bits come four bytes at a time. */
 import { buildTable, isWithin, setBits, TABLE_BYTES, wasRead } from './jpeg-bits'
-import { firstAc, firstDc, refinedAc, refinedDc, sequential } from './jpeg-blocks'
+import { firstAc, firstDc, refinedAc, refinedDc } from './jpeg-blocks'
 
-/** int32: MCUs across and down, restart interval, whether progressive, first and last coefficient, high and low bit; the components follow. */
-const SCAN_BYTES: usize = 32
+/** int32: MCUs across and down, restart interval, first and last coefficient, high and low bit; the components follow. */
+const SCAN_BYTES: usize = 28
 /** int32: where its coefficients begin, blocks across, blocks of an MCU across and down, addresses of its DC and AC table: counts, then symbols. */
 const COMPONENT_BYTES: usize = 24
 /** What is kept of a component: its tables, built, and its last DC coefficient, int32. */
@@ -16,11 +16,11 @@ export function jpegScanBytes(numComponents: i32, numRuns: i32, numBytes: i32): 
   return KEPT_BYTES * numComponents + (<usize>numRuns << 2) + <usize>numBytes + BEHIND_BYTES
 }
 
-/** Answers where the next marker is; 0: damaged. @param scratch jpegScanBytes. */
+/** Answers where the next marker is; 0: damaged. @param zigzag and its inverse. @param scratch jpegScanBytes. */
 export function jpegScan(start: usize, end: usize, coefficients: usize, scan: usize, numComponents: i32, zigzag: usize, scratch: usize): usize {
   const mcusAcross = load<i32>(scan)
   const numMcus = mcusAcross * load<i32>(scan, 4)
-  const isProgressive = load<i32>(scan, 12) !== 0
+  const hasNumbers = load<i32>(scan, 20) === 0
   const interval = load<i32>(scan, 8) > 0 ? load<i32>(scan, 8) : numMcus
   const numRuns = (numMcus + interval - 1) / interval
   const ends = scratch + KEPT_BYTES * numComponents
@@ -29,8 +29,8 @@ export function jpegScan(start: usize, end: usize, coefficients: usize, scan: us
   if (marker === 0) return 0
   for (let index = 0; index < numComponents; index++) {
     const component = componentOf(scan, index)
-    buildTable(load<u32>(component, 16), !isProgressive, keptOf(scratch, index))
-    buildTable(load<u32>(component, 20), !isProgressive, keptOf(scratch, index) + TABLE_BYTES)
+    buildTable(load<u32>(component, 16), hasNumbers, keptOf(scratch, index))
+    buildTable(load<u32>(component, 20), hasNumbers, keptOf(scratch, index) + TABLE_BYTES)
   }
 
   let mcu = 0
@@ -54,7 +54,7 @@ export function jpegScan(start: usize, end: usize, coefficients: usize, scan: us
         for (let y = 0; y < height; y++) {
           for (let x = 0; x < width; x++) {
             const block = first + (<usize>((row + y) * blocksAcross + column + x) << 7)
-            numEnded = decodeBlock(scan, isProgressive, block, keptOf(scratch, index), zigzag, numEnded)
+            numEnded = decodeBlock(scan, block, keptOf(scratch, index), zigzag, numEnded)
             if (numEnded < 0) return 0
           }
         }
@@ -76,20 +76,23 @@ function keptOf(scratch: usize, index: i32): usize {
   return scratch + KEPT_BYTES * index
 }
 
-/** Answers the number of blocks that have ended already; -1: damaged. */
+/** Answers how many blocks more have ended; -1: damaged. */
 @inline
-function decodeBlock(scan: usize, isProgressive: bool, block: usize, kept: usize, zigzag: usize, numEnded: i32): i32 {
+function decodeBlock(scan: usize, block: usize, kept: usize, zigzag: usize, numEnded: i32): i32 {
   const ac = kept + TABLE_BYTES
-  const previous = kept + 2 * TABLE_BYTES
-  if (!isProgressive) return sequential(block, kept, ac, previous, zigzag) ? 0 : -1
-  const first = load<i32>(scan, 16)
-  const last = load<i32>(scan, 20)
-  const isFirst = load<i32>(scan, 24) === 0
-  const low = load<i32>(scan, 28)
-  if (first > 0) return isFirst ? firstAc(block, ac, first, last, low, numEnded, zigzag) : refinedAc(block, ac, first, last, low, numEnded, zigzag)
-  if (isFirst) return firstDc(block, kept, previous, low) ? 0 : -1
-  refinedDc(block, low)
-  return 0
+  const first = load<i32>(scan, 12)
+  const last = load<i32>(scan, 16)
+  const isFirst = load<i32>(scan, 20) === 0
+  const low = load<i32>(scan, 24)
+  if (first === 0) {
+    if (!isFirst) refinedDc(block, low)
+    else if (!firstDc(block, kept, kept + 2 * TABLE_BYTES, low)) return -1
+    if (last === 0) return 0
+    // Sequential: each block ends by itself.
+    return firstAc(block, ac, 1, last, low, zigzag) === 0 ? 0 : -1
+  }
+  if (!isFirst) return refinedAc(block, ac, first, last, low, numEnded, zigzag)
+  return numEnded > 0 ? numEnded - 1 : firstAc(block, ac, first, last, low, zigzag)
 }
 
 /**
