@@ -50,14 +50,14 @@ export function createBitReader(file: Uint8Array, start: number): BitReader {
 
   return {
     bits,
-    symbol({ counts, symbols }) {
+    symbol(table) {
       let code = 0
       let first = 0
-      let before = 0
+      let before = MAX_CODE_BITS
       for (let length = 1; length <= MAX_CODE_BITS; length++) {
         code = code * 2 + bit()
-        const count = counts[length - 1]
-        if (code - first < count) return symbols[before + code - first]
+        const count = table[length - 1]
+        if (code - first < count) return table[before + code - first]
         before += count
         first = (first + count) * 2
       }

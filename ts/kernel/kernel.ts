@@ -46,13 +46,11 @@ export interface WeightedSums {
   readonly stride: number
 }
 
-/** A Huffman table as a JPEG has it: how many codes there are of 1 to 16 bits, and what they stand for, shorter ones first (ITU T.81, C.2). */
-export interface HuffmanTable {
-  /** 16. No more codes than there are of a length. */
-  readonly counts: Uint8Array
-  /** Of DC coefficients 15 at most. */
-  readonly symbols: Uint8Array
-}
+/**
+ * A Huffman table as a JPEG has it: how many codes there are of 1 to 16 bits, then what they stand for (ITU T.81, B.2.4.2). No more codes than
+ * there are of a length; for DC coefficients, symbols of 15 at most.
+ */
+export type HuffmanTable = Uint8Array
 
 /** One component of a JPEG in a scan. */
 export interface ScanComponent {

@@ -43,7 +43,7 @@ export interface Said {
 }
 
 /** No code is in it. */
-const EMPTY: HuffmanTable = { counts: new Uint8Array(16), symbols: new Uint8Array(0) }
+const EMPTY: HuffmanTable = new Uint8Array(16)
 
 export function createSaid(): Said {
   const tables = (): HuffmanTable[] => Array.from({ length: 4 }, () => EMPTY)
@@ -110,27 +110,23 @@ function readQuantization(data: Uint8Array, { quantization }: Said, zigzag: Uint
 }
 
 function readHuffman(data: Uint8Array, { dc, ac }: Said): boolean {
-  let at = 0
-  while (at < data.length) {
-    const [isAc, number] = [data[at] >> 4, data[at] & 15]
-    const counts = data.slice(at + 1, at + 17)
-    const end = at + 17 + counts.reduce((sum, count) => sum + count, 0)
-    const table = { counts, symbols: data.slice(at + 17, end) }
-    if (isAc > 1 || number > 3 || end > data.length || !isPossible(table, isAc === 1)) return false
-    ;(isAc ? ac : dc)[number] = table
-    at = end
+  for (let at = 0; at < data.length;) {
+    const [kind, number] = [data[at] >> 4, data[at] & 15]
+    const numSymbols = data.subarray(at + 1, at + 17).reduce((sum, count) => sum + count, 0)
+    const table = data.subarray(at + 1, at + 17 + numSymbols)
+    if (kind > 1 || number > 3 || numSymbols > 256 || table.length !== 16 + numSymbols) return false
+    // No more codes than there are of any length, and differences of DC coefficients of 15 bits at most.
+    let numLeft = 1
+    for (let length = 0; length < 16; length++) {
+      numLeft = numLeft * 2 - table[length]
+      if (numLeft < 0) return false
+    }
+    if (kind === 0 && table.subarray(16).some((symbol) => symbol > 15)) return false
+    const tables = kind === 0 ? dc : ac
+    tables[number] = table
+    at += 17 + numSymbols
   }
   return true
-}
-
-/** No more codes than there are of any length, and differences of DC coefficients of 15 bits at most. */
-function isPossible({ counts, symbols }: HuffmanTable, isAc: boolean): boolean {
-  let numLeft = 1
-  for (const count of counts) {
-    numLeft = numLeft * 2 - count
-    if (numLeft < 0) return false
-  }
-  return symbols.length <= 256 && (isAc || symbols.every((symbol) => symbol <= 15))
 }
 
 function readFrame(data: Uint8Array, isProgressive: boolean, said: Said): boolean {

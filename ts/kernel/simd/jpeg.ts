@@ -1,16 +1,16 @@
 /** The JPEG kernels of the WASM modules: how scans, tables and planes are laid out for them. */
 import { ZIGZAG } from '../jpeg-scan.ts'
-import type { HuffmanTable, Kernel, NumberArray } from '../kernel.ts'
+import type { Kernel, NumberArray } from '../kernel.ts'
 
 export interface JpegExports {
-  jpegScanBytes(numComponents: number, numRuns: number, numBytes: number): number
+  jpegScanBytes(numComponents: number, numTables: number, numRuns: number, numBytes: number): number
   jpegScan(
     start: number,
     end: number,
     coefficients: number,
     scan: number,
     numComponents: number,
-    ...rest: readonly [zigzag: number, scratch: number]
+    ...rest: readonly [tables: number, numTables: number, orders: number, scratch: number]
   ): number
   jpegSamples(coefficients: number, numBlocks: number, blocksAcross: number, quantization: number, out: number, scratch: number): void
   jpegPixelsBytes(width: number): number
@@ -35,27 +35,26 @@ export function createJpegKernels(
   wasm: JpegExports,
   { scope, reserve, place, into, update }: Placing,
 ): Pick<Kernel, 'jpegScan' | 'jpegSamples' | 'jpegPixels'> {
-  const placeTable = ({ counts, symbols }: HuffmanTable): number => place(Uint8Array.of(...counts, ...symbols))
-
   return {
     jpegScan: (file, start, scan, coefficients) =>
       scope(() => {
         const { components, mcusAcross, mcusDown, restartInterval, first, last, high, low } = scan
+        const tables = [...new Set(components.flatMap(({ dc, ac }) => [dc, ac]))]
         const described = components.flatMap((component) => [
           component.start,
           component.blocksAcross,
           component.mcuWidth,
           component.mcuHeight,
-          placeTable(component.dc),
-          placeTable(component.ac),
+          tables.indexOf(component.dc),
+          tables.indexOf(component.ac),
         ])
         const plan = place(Int32Array.of(mcusAcross, mcusDown, restartInterval, first, last, high, low, ...described))
+        const placed = place(Int32Array.from(tables, place))
         const numRuns = restartInterval > 0 ? Math.ceil((mcusAcross * mcusDown) / restartInterval) : 1
-        const scratchBytes = wasm.jpegScanBytes(components.length, numRuns, file.length - start)
+        const scratchBytes = wasm.jpegScanBytes(components.length, tables.length, numRuns, file.length - start)
         const begin = place(file)
-        const marker = update(coefficients, (at) =>
-          wasm.jpegScan(begin + start, begin + file.length, at, plan, components.length, place(ORDERS), reserve(scratchBytes)),
-        )
+        const rest = [placed, tables.length, place(ORDERS), reserve(scratchBytes)] as const
+        const marker = update(coefficients, (at) => wasm.jpegScan(begin + start, begin + file.length, at, plan, components.length, ...rest))
         return marker > 0 ? marker - begin : -1
       }),
     jpegSamples: (coefficients, blocksAcross, quantization, out) =>

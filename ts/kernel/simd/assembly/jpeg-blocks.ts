@@ -77,10 +77,10 @@ export function firstAc(block: usize, ac: usize, first: i32, last: i32, low: i32
   return 0
 }
 
-/** As `firstAc`. @param numEnded blocks that have ended already, this one included. */
+/** As `firstAc`. @param zigzag and its inverse. @param numEnded blocks that have ended already, this one included. */
 export function refinedAc(block: usize, ac: usize, first: i32, last: i32, low: i32, numEnded: i32, zigzag: usize): i32 {
   const all: u64 = (<u64>2 << last) - 1
-  const found = findNonzero(block, zigzag) & all
+  const found = findNonzero(block, zigzag + 64) & all
   let k = first
   while (numEnded === 0 && k <= last) {
     fill()
@@ -108,8 +108,7 @@ export function refinedAc(block: usize, ac: usize, first: i32, last: i32, low: i
 }
 
 /** A bit for each coefficient that is not zero, in zigzag order. */
-function findNonzero(block: usize, zigzag: usize): u64 {
-  const inverse = zigzag + 64
+function findNonzero(block: usize, inverse: usize): u64 {
   let found: u64 = 0
   for (let rows = nonzeroRows(block, 0) | nonzeroRows(block, 1) | nonzeroRows(block, 2) | nonzeroRows(block, 3); rows !== 0; rows &= rows - 1) {
     found |= <u64>1 << load<u8>(inverse + <usize>ctz(rows))

@@ -4,33 +4,45 @@ import { firstAc, firstDc, refinedAc, refinedDc } from './jpeg-blocks'
 
 /** int32: MCUs across and down, restart interval, first and last coefficient, high and low bit; the components follow. */
 const SCAN_BYTES: usize = 28
-/** int32: where its coefficients begin, blocks across, blocks of an MCU across and down, addresses of its DC and AC table: counts, then symbols. */
+/** int32: where its coefficients begin, blocks across, blocks of an MCU across and down, numbers of its DC and AC table. */
 const COMPONENT_BYTES: usize = 24
-/** What is kept of a component: its tables, built, and its last DC coefficient, int32. */
-const KEPT_BYTES: usize = 2 * TABLE_BYTES + 16
 /** What may be read behind the data: an MCU of 10 blocks, each of 64 codes of 16 bits with numbers of 15, and what is read ahead. */
 const BEHIND_BYTES: usize = 10 * 8 * (16 + 15) + 32
 
-/** How many bytes a scan needs of so many components, runs between restarts, and bytes to the file's end. */
-export function jpegScanBytes(numComponents: i32, numRuns: i32, numBytes: i32): usize {
-  return KEPT_BYTES * numComponents + (<usize>numRuns << 2) + <usize>numBytes + BEHIND_BYTES
+/** How many bytes a scan needs of so many components, tables, runs between restarts, and bytes to the file's end. */
+export function jpegScanBytes(numComponents: i32, numTables: i32, numRuns: i32, numBytes: i32): usize {
+  return TABLE_BYTES * numTables + (<usize>(numComponents + numRuns) << 2) + <usize>numBytes + BEHIND_BYTES
 }
 
-/** Answers where the next marker is; 0: damaged. @param zigzag and its inverse. @param scratch jpegScanBytes. */
-export function jpegScan(start: usize, end: usize, coefficients: usize, scan: usize, numComponents: i32, zigzag: usize, scratch: usize): usize {
+/**
+ * Answers where the next marker is; 0: damaged.
+ * @param tables addresses, int32, of tables as they are in the file.
+ * @param orders zigzag, and its inverse.
+ * @param scratch jpegScanBytes.
+ */
+export function jpegScan(
+  start: usize,
+  end: usize,
+  coefficients: usize,
+  scan: usize,
+  numComponents: i32,
+  tables: usize,
+  numTables: i32,
+  orders: usize,
+  scratch: usize,
+): usize {
   const mcusAcross = load<i32>(scan)
   const numMcus = mcusAcross * load<i32>(scan, 4)
-  const hasNumbers = load<i32>(scan, 20) === 0
   const interval = load<i32>(scan, 8) > 0 ? load<i32>(scan, 8) : numMcus
   const numRuns = (numMcus + interval - 1) / interval
-  const ends = scratch + KEPT_BYTES * numComponents
+  const previous = scratch + TABLE_BYTES * numTables
+  const ends = previous + (<usize>numComponents << 2)
   const data = ends + (<usize>numRuns << 2)
   const marker = unstuff(start, end, numRuns, ends, data)
   if (marker === 0) return 0
-  for (let index = 0; index < numComponents; index++) {
-    const component = componentOf(scan, index)
-    buildTable(load<u32>(component, 16), hasNumbers, keptOf(scratch, index))
-    buildTable(load<u32>(component, 20), hasNumbers, keptOf(scratch, index) + TABLE_BYTES)
+  const hasNumbers = load<i32>(scan, 20) === 0
+  for (let index = 0; index < numTables; index++) {
+    buildTable(load<u32>(tables + (<usize>index << 2)), hasNumbers, scratch + TABLE_BYTES * index)
   }
 
   let mcu = 0
@@ -38,23 +50,25 @@ export function jpegScan(start: usize, end: usize, coefficients: usize, scan: us
   for (let run = 0; run < numRuns; run++) {
     const to = <usize>load<u32>(ends + (<usize>run << 2))
     setBits(from, 0, 0)
-    for (let index = 0; index < numComponents; index++) store<i32>(keptOf(scratch, index) + 2 * TABLE_BYTES, 0)
+    memory.fill(previous, 0, <usize>numComponents << 2)
     let numEnded = 0
     for (const stop = min(mcu + interval, numMcus); mcu < stop; mcu++) {
       // What is damaged goes on no further than behind the data.
       if (!isWithin(to)) return 0
       for (let index = 0; index < numComponents; index++) {
-        const component = componentOf(scan, index)
+        const component = scan + SCAN_BYTES + COMPONENT_BYTES * index
         const width = load<i32>(component, 8)
         const height = load<i32>(component, 12)
         const blocksAcross = load<i32>(component, 4)
         const row = (mcu / mcusAcross) * height
         const column = (mcu % mcusAcross) * width
         const first = coefficients + (<usize>load<u32>(component) << 1)
+        const dc = scratch + TABLE_BYTES * load<u32>(component, 16)
+        const ac = scratch + TABLE_BYTES * load<u32>(component, 20)
         for (let y = 0; y < height; y++) {
           for (let x = 0; x < width; x++) {
             const block = first + (<usize>((row + y) * blocksAcross + column + x) << 7)
-            numEnded = decodeBlock(scan, block, keptOf(scratch, index), zigzag, numEnded)
+            numEnded = decodeBlock(scan, block, dc, ac, previous + (<usize>index << 2), orders, numEnded)
             if (numEnded < 0) return 0
           }
         }
@@ -66,33 +80,22 @@ export function jpegScan(start: usize, end: usize, coefficients: usize, scan: us
   return marker
 }
 
-@inline
-function componentOf(scan: usize, index: i32): usize {
-  return scan + SCAN_BYTES + COMPONENT_BYTES * index
-}
-
-@inline
-function keptOf(scratch: usize, index: i32): usize {
-  return scratch + KEPT_BYTES * index
-}
-
 /** Answers how many blocks more have ended; -1: damaged. */
 @inline
-function decodeBlock(scan: usize, block: usize, kept: usize, zigzag: usize, numEnded: i32): i32 {
-  const ac = kept + TABLE_BYTES
+function decodeBlock(scan: usize, block: usize, dc: usize, ac: usize, previous: usize, orders: usize, numEnded: i32): i32 {
   const first = load<i32>(scan, 12)
   const last = load<i32>(scan, 16)
   const isFirst = load<i32>(scan, 20) === 0
   const low = load<i32>(scan, 24)
   if (first === 0) {
     if (!isFirst) refinedDc(block, low)
-    else if (!firstDc(block, kept, kept + 2 * TABLE_BYTES, low)) return -1
+    else if (!firstDc(block, dc, previous, low)) return -1
     if (last === 0) return 0
     // Sequential: each block ends by itself.
-    return firstAc(block, ac, 1, last, low, zigzag) === 0 ? 0 : -1
+    return firstAc(block, ac, 1, last, low, orders) === 0 ? 0 : -1
   }
-  if (!isFirst) return refinedAc(block, ac, first, last, low, numEnded, zigzag)
-  return numEnded > 0 ? numEnded - 1 : firstAc(block, ac, first, last, low, zigzag)
+  if (!isFirst) return refinedAc(block, ac, first, last, low, numEnded, orders)
+  return numEnded > 0 ? numEnded - 1 : firstAc(block, ac, first, last, low, orders)
 }
 
 /**
