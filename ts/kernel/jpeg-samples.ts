@@ -30,9 +30,13 @@ export function jpegSamples(coefficients: Int16Array, blocksAcross: number, quan
   const block = new Int16Array(64)
   const width = blocksAcross * 8
   for (let start = 0; start < coefficients.length; start += 64) {
-    // Too large products wrap, which no file has that was written as it should be.
+    // What is too large for 16 bits wraps here, and is clipped after the transform: no image has it, but damaged files do.
     for (let at = 0; at < 64; at++) block[at] = Math.imul(coefficients[start + at], quantization[at])
-    for (let column = 0; column < 8; column++) transform(block, column, 8, FACTOR_BITS - BETWEEN_BITS)
+    const isFlat = coefficients.subarray(start + 8, start + 64).every((value) => value === 0)
+    for (let column = 0; column < 8; column++) {
+      if (isFlat) for (let row = 7; row >= 0; row--) block[row * 8 + column] = block[column] << BETWEEN_BITS
+      else transform(block, column, 8, FACTOR_BITS - BETWEEN_BITS)
+    }
     // Three bits more: the factor 1/8 of the two-dimensional transform.
     for (let row = 0; row < 8; row++) transform(block, row * 8, 1, FACTOR_BITS + BETWEEN_BITS + 3)
     const [row, column] = [Math.floor(start / 64 / blocksAcross), (start / 64) % blocksAcross]

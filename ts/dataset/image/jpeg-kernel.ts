@@ -55,7 +55,8 @@ export function decodeByKernel<T>(
   if (!frame || frame.width !== size.width || frame.height !== size.height) return undefined
   const layouts = layOut(frame)
   const isYcbcr = hasYcbcr(said, frame)
-  if (!layouts || (!isYcbcr && layouts.some(({ across, down }) => across * down > 1))) return undefined
+  if (!layouts || numBytes(bytes, frame, layouts) > MAX_KERNEL_BYTES) return undefined
+  if (!isYcbcr && layouts.some(({ across, down }) => across * down > 1)) return undefined
 
   return kernel.scope((arena) => {
     const file = arena.place(bytes)
@@ -76,9 +77,10 @@ export function decodeByKernel<T>(
   })
 }
 
-/** undefined: the first component has not most samples, or another neither as many nor half as many; or it needs too much memory. */
+/** undefined: the first component has not most samples, or another neither as many nor half as many. */
 function layOut({ width, height, components }: Frame): readonly Layout[] | undefined {
-  if (width === 0 || height === 0 || (components.length !== 1 && components.length !== 3)) return undefined
+  const isPossible = components.every(({ across, down }) => across >= 1 && across <= MAX_FACTOR && down >= 1 && down <= MAX_FACTOR)
+  if (width === 0 || height === 0 || (components.length !== 1 && components.length !== 3) || !isPossible) return undefined
   // Alone, it is not subsampled, whatever it says.
   const factors = components.length === 1 ? [{ across: 1, down: 1 }] : components
   const [{ across: mostAcross, down: mostDown }] = factors
@@ -99,10 +101,12 @@ function layOut({ width, height, components }: Frame): readonly Layout[] | undef
       end,
     }
   })
-  const isKnown = layouts.every(({ across, down }) => [1, 2].includes(across) && [1, 2].includes(down))
-  // Two bytes for a coefficient, one for its sample.
-  const numBytes = end * 3 + width * height * components.length
-  return isKnown && mostAcross <= MAX_FACTOR && mostDown <= MAX_FACTOR && numBytes <= MAX_KERNEL_BYTES ? layouts : undefined
+  return layouts.every(({ across, down }) => [1, 2].includes(across) && [1, 2].includes(down)) ? layouts : undefined
+}
+
+/** The file twice, the second time without its stuffing; two bytes for a coefficient, one for its sample; pixels. */
+function numBytes(file: Uint8Array, { width, height }: Frame, layouts: readonly Layout[]): number {
+  return file.length * 2 + layouts[layouts.length - 1].end * 3 + width * height * layouts.length
 }
 
 /** As libjpeg decides it. */

@@ -29,9 +29,8 @@ export function jpegSamples(coefficients: usize, numBlocks: i32, blocksAcross: i
   for (let block = 0; block < numBlocks; block++, coefficients += BLOCK_BYTES) {
     const isFlat = dequantize(coefficients, quantization, scratch)
     if (isFlat) {
-      // The first pass would give eight rows like that; doubled twice, it stays in 16 bits as it does there.
-      const row = i16x8.add_sat_s(v128.load(scratch), v128.load(scratch))
-      spread(i16x8.add_sat_s(row, row), other)
+      // The first pass would give eight rows like that.
+      spread(i16x8.shl(v128.load(scratch), BETWEEN_BITS), other)
     } else {
       transform(scratch, FACTOR_BITS - BETWEEN_BITS)
       transpose(scratch, other)
