@@ -1,5 +1,4 @@
 /** JPEG by the kernel: which files it decodes, and from their scans to pixels. */
-import { ZIGZAG } from '../../kernel/jpeg-scan.ts'
 import type { Arena, JpegPlane, JpegScan, Kernel, ScanComponent } from '../../kernel/kernel.ts'
 import { createSaid, readSegments, type Frame, type Said, type ScanHeader } from './jpeg-markers.ts'
 import type { Raster } from './raster.ts'
@@ -50,7 +49,7 @@ export function decodeByKernel<T>(
   use: (raster: Raster) => T,
 ): T | undefined {
   const said = createSaid()
-  const first = readSegments(bytes, 2, said, ZIGZAG)
+  const first = readSegments(bytes, 2, said)
   const { frame } = said
   if (!frame || frame.width !== size.width || frame.height !== size.height) return undefined
   const layouts = layOut(frame)
@@ -63,10 +62,10 @@ export function decodeByKernel<T>(
     const coefficients = createCoefficients(arena, layouts)
     const components = layouts.map((layout, index) => createComponent(layout, frame.components[index].table))
     for (let header = first; header !== 'end';) {
-      const scan = header && describeScan(header, frame, components, said)
+      const scan = header && beginScan(header, frame, components, said)
       const end = header && scan ? kernel.jpegScan(file, header.start, scan, coefficients) : -1
       if (end < 0) return undefined
-      header = readSegments(bytes, end, said, ZIGZAG)
+      header = readSegments(bytes, end, said)
     }
     // libjpeg smooths what is not known to the last bit.
     if (components.some(({ lowest }) => lowest.some((bit) => bit !== 0))) return undefined
@@ -128,8 +127,8 @@ function createComponent(layout: Layout, table: number): Component {
   return { ...layout, lowest: new Int8Array(64).fill(-1), table, quantization: undefined }
 }
 
-/** Notes what of its components the scan gives. undefined: what is not their turn. */
-function describeScan(
+/** What the kernel is told of the scan; its components keep what it brings them. undefined: it is not their turn, or no scan of theirs. */
+function beginScan(
   header: ScanHeader,
   { width, height, isProgressive }: Frame,
   all: readonly Component[],

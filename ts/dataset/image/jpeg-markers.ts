@@ -1,5 +1,7 @@
 /** The markers of a JPEG, as far as the kernel decodes it: tables, frame and scan headers (ITU T.81, annex B). All else is undefined: not ours. */
+import { ZIGZAG } from '../../kernel/jpeg-scan.ts'
 import type { HuffmanTable } from '../../kernel/kernel.ts'
+import { latin } from './header.ts'
 
 /** A component of the frame. */
 export interface Component {
@@ -53,9 +55,8 @@ export function createSaid(): Said {
 /**
  * Adds to `said` what the segments from `start` on say, up to a scan, or the end of the image. undefined: something that the kernel does not decode, or
  * that libjpeg would warn of.
- * @param zigzag the order of the file's quantization tables.
  */
-export function readSegments(bytes: Uint8Array, start: number, said: Said, zigzag: Uint8Array): ScanHeader | 'end' | undefined {
+export function readSegments(bytes: Uint8Array, start: number, said: Said): ScanHeader | 'end' | undefined {
   for (let at = start; at + 4 <= bytes.length || isEnd(bytes, at);) {
     if (isEnd(bytes, at)) return 'end'
     const end = at + 2 + bytes[at + 2] * 256 + bytes[at + 3]
@@ -63,7 +64,7 @@ export function readSegments(bytes: Uint8Array, start: number, said: Said, zigza
     const data = bytes.subarray(at + 4, end)
     const marker = bytes[at + 1]
     if (marker === 0xda) return readScan(data, end, said)
-    if (!readSegment(marker, data, said, zigzag)) return undefined
+    if (!readSegment(marker, data, said)) return undefined
     at = end
   }
   return undefined
@@ -73,8 +74,8 @@ function isEnd(bytes: Uint8Array, at: number): boolean {
   return bytes[at] === 0xff && bytes[at + 1] === 0xd9
 }
 
-function readSegment(marker: number, data: Uint8Array, said: Said, zigzag: Uint8Array): boolean {
-  if (marker === 0xdb) return readQuantization(data, said, zigzag)
+function readSegment(marker: number, data: Uint8Array, said: Said): boolean {
+  if (marker === 0xdb) return readQuantization(data, said)
   if (marker === 0xc4) return readHuffman(data, said)
   if (marker >= 0xc0 && marker <= 0xc2) return readFrame(data, marker === 0xc2, said)
   if (marker === 0xdd) {
@@ -82,11 +83,11 @@ function readSegment(marker: number, data: Uint8Array, said: Said, zigzag: Uint8
     return data.length === 2
   }
   // As libjpeg takes them: JFIF of a major version that it knows, Adobe with a transform that it knows.
-  if (marker === 0xe0 && data.length >= 14 && startsWith(data, 'JFIF\0')) {
+  if (marker === 0xe0 && data.length >= 14 && latin(data, 0, 5) === 'JFIF\0') {
     said.isJfif = true
     return data[5] === 1
   }
-  if (marker === 0xee && data.length >= 12 && startsWith(data, 'Adobe')) {
+  if (marker === 0xee && data.length >= 12 && latin(data, 0, 5) === 'Adobe') {
     said.adobe = data[11]
     return data[11] <= 1
   }
@@ -94,16 +95,12 @@ function readSegment(marker: number, data: Uint8Array, said: Said, zigzag: Uint8
   return isIgnored
 }
 
-function startsWith(data: Uint8Array, text: string): boolean {
-  return [...text].every((letter, at) => data[at] === letter.charCodeAt(0))
-}
-
 /** Of 8 bits each: those of 16 are for images of 12 bits. */
-function readQuantization(data: Uint8Array, { quantization }: Said, zigzag: Uint8Array): boolean {
+function readQuantization(data: Uint8Array, { quantization }: Said): boolean {
   for (let at = 0; at < data.length; at += 65) {
     if (data[at] > 3 || at + 65 > data.length) return false
     const table = new Int16Array(64)
-    for (let k = 0; k < 64; k++) table[zigzag[k]] = data[at + 1 + k]
+    for (let k = 0; k < 64; k++) table[ZIGZAG[k]] = data[at + 1 + k]
     quantization[data[at]] = table
   }
   return true
