@@ -57,7 +57,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^ts\/bootstrap\/compile-kernels\.ts$/,
   commander: /^ts\/cli\//,
   yaml: /^ts\/config\/yaml\.ts$/,
-  '@cornerstonejs': /^ts\/dataset\/image\/jpeg\.ts$/,
+  '@cornerstonejs': /^ts\/dataset\/image\/jpeg-codec\.ts$/,
   sharp: /^ts\/dataset\/image\/decode\.ts$/,
   yauzl: /^ts\/dataset\/archive\/zip\.ts$/,
   'tar-stream': /^ts\/dataset\/archive\/tar\.ts$/,
