@@ -23,7 +23,9 @@ from immiscible_worker.quality.score import class_score
 CPU = torch.device("cpu")
 
 
-def features(num_rows: int, num_features: int, seed: int, *, shift: float = 0.0, rank: int | None = None) -> torch.Tensor:
+def features(
+    num_rows: int, num_features: int, seed: int, *, shift: float = 0.0, rank: int | None = None
+) -> torch.Tensor:
     """float64 [num_rows, num_features], correlated. rank: of their covariance."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(rank or num_features, num_features, generator=generator, dtype=torch.float64)
