@@ -41,7 +41,7 @@ def frechet_by_definition(x: torch.Tensor, y: torch.Tensor) -> float:
     """With the matrix root of SciPy."""
     a, b = x.numpy(), y.numpy()
     covariances = [np.cov(side, rowvar=False) for side in (a, b)]
-    root = np.asarray(scipy.linalg.sqrtm(covariances[0] @ covariances[1])).real
+    root = np.real(scipy.linalg.sqrtm(covariances[0] @ covariances[1]))
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
 
 
