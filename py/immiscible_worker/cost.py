@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from .device import autocast
@@ -85,7 +84,7 @@ def count_kept_bytes(
     network: Any, image_shape: tuple[int, int, int], num_labels: int, num_images: int, precision: str
 ) -> int:
     """Bytes that the forward pass keeps for the backward pass, besides the parameters; each storage once."""
-    parameters = {StorageWeakRef(parameter.untyped_storage()) for parameter in network.parameters()}
+    parameters = {_identity(parameter.untyped_storage()) for parameter in network.parameters()}
     kept: list[torch.Tensor] = []  # all of them to the end, so that no two storages have one reference
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -95,7 +94,7 @@ def count_kept_bytes(
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast(precision, _CPU):
         _call(network, image_shape, num_labels, num_images).float().square().mean()
     storages = [tensor.untyped_storage() for tensor in kept]
-    sizes = {StorageWeakRef(storage): storage.nbytes() for storage in storages}
+    sizes = {_identity(storage): storage.nbytes() for storage in storages}
     return sum(size for storage, size in sizes.items() if storage not in parameters)
 
 
@@ -112,3 +111,8 @@ def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: 
     """Q K^T and the weights times V; shapes [B, heads, length, channels]."""
     size, heads, num_queries, channels = query
     return 2 * size * heads * num_queries * key[2] * (channels + value[3])
+
+
+def _identity(storage: Any) -> int:
+    """The same for all that share the memory."""
+    return storage._cdata

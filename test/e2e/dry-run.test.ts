@@ -11,7 +11,7 @@ const SECONDS = 1000
 
 test(
   'each network once; arms that differ in their assignment share it; one that cannot run says why',
-  { timeout: 120 * SECONDS },
+  { timeout: 600 * SECONDS },
   async () => {
     const { seed: _seed, ...settings } = TINY
     const recipe: Recipe = {
@@ -41,7 +41,7 @@ test(
   },
 )
 
-test('the network of CIFAR-10 at the size of the papers', { timeout: 300 * SECONDS }, async () => {
+test('the network of CIFAR-10 at the size of the papers', { timeout: 600 * SECONDS }, async () => {
   const { rows } = await dryRun(paper2Table8, { scale: 'paper' })
   expect(rows.map(({ isBlocked }) => isBlocked)).toEqual(rows.map(() => false))
   expect(rows[0].training?.numParameters).toBe(35_746_307)
@@ -49,7 +49,7 @@ test('the network of CIFAR-10 at the size of the papers', { timeout: 300 * SECON
   expect(rows[0].cost?.forwardPasses).toBe(3 * 163_800 * 256 + 7 * 50_000 * 50)
 })
 
-test('without the weights of LPIPS another loss stands in, and the row says so', { timeout: 120 * SECONDS }, async () => {
+test('without the weights of LPIPS another loss stands in, and the row says so', { timeout: 600 * SECONDS }, async () => {
   const settings = { ...PAPER_CONSISTENCY, network: TINY.network, dataset: { kind: 'digits' } as const }
   const { rows } = await dryRun({ ...TINY_RECIPE, arms: () => [{ label: 'consistency', settings }] }, { scale: 'paper' })
   expect(rows[0]).toMatchObject({ isBlocked: false, note: expect.stringContaining('--lpips') as string })

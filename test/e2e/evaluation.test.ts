@@ -16,7 +16,7 @@ const MEASURED = { ...TINY, ...LENGTHS, evaluation: { everySteps: 5, numImages: 
 const figures = (events: readonly RunEvent[]) =>
   eventsOf(events, 'evaluation').map(({ time: _time, durationMs: _duration, ...evaluation }) => evaluation)
 
-test('is measured for each number of inference steps, disturbs no weight, and comes again alike', { timeout: 180 * SECONDS }, async () => {
+test('is measured for each number of inference steps, disturbs no weight, and comes again alike', { timeout: 600 * SECONDS }, async () => {
   const folder = temporaryFolder()
   const straight = await trainImmiscible({ ...MEASURED, outputDir: join(folder, 'straight') })
   const told = figures(readEvents(straight.runFolder))
@@ -57,7 +57,7 @@ test('is measured for each number of inference steps, disturbs no weight, and co
 test.each([
   ['a hash that is another', (file: string) => ({ weights: file, sha256: 'ab'.repeat(32) }), /inception\.pt.*abab/],
   ['no file', (file: string) => ({ weights: `${file}.gone`, sha256: 'ab'.repeat(32) }), /inception\.pt\.gone/],
-])('%s for the Inception network ends the run before its first step', { timeout: 60 * SECONDS }, async (_name, inceptionOf, message) => {
+])('%s for the Inception network ends the run before its first step', { timeout: 180 * SECONDS }, async (_name, inceptionOf, message) => {
   const folder = temporaryFolder()
   const file = join(folder, 'inception.pt')
   writeFileSync(file, 'no network')

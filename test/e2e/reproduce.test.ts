@@ -22,7 +22,7 @@ const runStraight = (): Promise<Reproduction> => (straight ??= reproduce(TINY_RE
 
 const eventsFile = (folder: string, cell: string): string => join(folder, 'runs', cell, 'events.jsonl')
 
-test('runs each arm once, and prints what it measured', { timeout: 120 * SECONDS }, async () => {
+test('runs each arm once, and prints what it measured', { timeout: 600 * SECONDS }, async () => {
   const { folder, text, context } = await runStraight()
   expect(context.runs.map(({ arm, seed }) => [arm, seed])).toEqual([
     ['as drawn', 0],
@@ -44,7 +44,7 @@ test('runs each arm once, and prints what it measured', { timeout: 120 * SECONDS
     expect([run.stateSha256, run.configHash]).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), expect.stringMatching(/^[0-9a-f]{64}$/)])
 })
 
-test('aborted in its second run, it keeps the first and ends with the same table', { timeout: 120 * SECONDS }, async () => {
+test('aborted in its second run, it keeps the first and ends with the same table', { timeout: 600 * SECONDS }, async () => {
   const expected = await runStraight()
   const outputDir = join(temporaryFolder(), 'out')
   const controller = new AbortController()
@@ -66,7 +66,7 @@ test('aborted in its second run, it keeps the first and ends with the same table
   expect(starts).toHaveLength(2)
 })
 
-test('killed in its first run and started again, it ends with the same table', { timeout: 120 * SECONDS }, async () => {
+test('killed in its first run and started again, it ends with the same table', { timeout: 600 * SECONDS }, async () => {
   const expected = await runStraight()
   const outputDir = join(temporaryFolder(), 'out')
   const child = spawn(process.execPath, [PROGRAM, outputDir], { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -78,7 +78,7 @@ test('killed in its first run and started again, it ends with the same table', {
   expect(text).toBe(expected.text)
 })
 
-test('a folder whose runs were made by other settings is refused, and nothing is trained', { timeout: 120 * SECONDS }, async () => {
+test('a folder whose runs were made by other settings is refused, and nothing is trained', { timeout: 600 * SECONDS }, async () => {
   const { folder } = await runStraight()
   const written = JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8')) as object
   await expect(reproduce(other(TINY_RECIPE), { seeds: 1, outputDir: folder })).rejects.toThrow(ConfigError)
