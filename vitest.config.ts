@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that run for minutes go first: one that begins last keeps one core busy while the other waits. */
-const LONG = ['e2e/objectives', 'docs/documents', 'reliability/reliability', 'e2e/', 'reliability/']
+const LONG = ['e2e/demo', 'docs/documents', 'reliability/reliability', 'e2e/', 'reliability/']
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -9,12 +9,22 @@ export { describeSource, type ConfigSource } from './config/source.ts'
 export { findConfigFile } from './config/file.ts'
 export { parseConfigValue } from './config/text.ts'
 export type { OwnStrategy, StrategyOptions } from './strategy.ts'
-export { sampleFiles, sampleRun, evaluateRun, type Evaluation, type SampleFilesOptions, type SampleOptions } from './inference.ts'
 export { drawDenoising, type Denoising, type DenoisingModel, type DenoisingOptions, type NoiseLayer } from './denoising.ts'
 export { describeTraining, type DescribeOptions, type TrainingCost } from './describe.ts'
 export { measureGaussianity, type Gaussianity, type GaussianityInput, type GaussianityRow } from './gaussianity.ts'
 export { measureMiscibility, type Interval, type Miscibility, type MiscibilityOptions } from './miscibility.ts'
 export { drawPlot, type Plot, type PlotFiles, type PlotSeries } from './plot.ts'
+export {
+  sampleFiles,
+  sampleRun,
+  evaluateRun,
+  measureRun,
+  type Evaluation,
+  type MeasureOptions,
+  type SampleFilesOptions,
+  type SampleOptions,
+} from './inference.ts'
+export type { JudgingOptions, Quality } from './judging.ts'
 export { encodeDataset, type EncodedDataset, type EncodeOptions } from './encode.ts'
 export { serveDashboard, type Dashboard, type DashboardOptions } from './dashboard.ts'
 export { writeReport, type Report, type ReportOptions } from './view/report.ts'

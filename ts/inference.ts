@@ -1,6 +1,7 @@
 /** What can be done with a trained pipeline: sample it, and say how good its samples are. */
 import { join, resolve } from 'node:path'
 import { withDatasetFiles } from './dataset-files.ts'
+import { describeReal, resolveJudging, type JudgingOptions, type Quality } from './judging.ts'
 import { readRunFolder } from './report/run-folder.ts'
 import { findPipeline, hasOwnNetwork, toSettings, type Pipeline, type SamplingOptions } from './sampling.ts'
 import { runTool } from './worker/tool.ts'
@@ -49,7 +50,7 @@ async function draw(folder: string, { grid, files }: { grid?: string; files?: st
   return answer.files
 }
 
-/** What both tools are asked: null is as the record in the pipeline folder has it. */
+/** What every tool that samples is asked: null is as the record in the pipeline folder has it. */
 function toRequest(defaults: Pipeline, options: SamplingOptions): object {
   const { numImages = defaults.numImages, trustRemoteCode = defaults.trustRemoteCode, seed = 0 } = options
   return { pipeline: defaults.pipeline, trustRemoteCode, numImages, seed, ...toSettings(options) }
@@ -82,6 +83,36 @@ export async function evaluateRun(runFolder: string, options: SamplingOptions = 
       { onSetup: options.onSetup ?? ignore },
     )) as Evaluation
   })
+}
+
+export interface MeasureOptions extends SamplingOptions, JudgingOptions {
+  /** Samples; 1,024. Numbers of other counts are not comparable. */
+  readonly numImages?: number
+  /** Of the noise, the split of the real images and the small classifier; 0. */
+  readonly seed?: number
+  /** Default: a process warning, which Node prints on stderr. */
+  readonly onWarning?: (message: string, code: string) => void
+}
+
+/**
+ * Draws samples of a run's pipeline and measures them beside its data set, by FID and its like where there is an Inception network for it, and else by
+ * metrics of their own names.
+ * Rejects with a ConfigError for a wrong option, a DATASET error for latents, a WorkerError where the Inception file is not what was named.
+ */
+export async function measureRun(runFolder: string, options: MeasureOptions = {}): Promise<Quality> {
+  const { path, config } = readRunFolder(runFolder)
+  const { numImages, ...judging } = resolveJudging(options)
+  const { onSetup = ignore, onWarning = (message, code) => process.emitWarning(message, { code }) } = options
+  const { warnings, ...quality } = await withDatasetFiles(config.dataset, async (files) => {
+    const defaults = { pipeline: join(path, 'pipeline'), numImages, trustRemoteCode: hasOwnNetwork(config) }
+    const request = { ...toRequest(defaults, options), ...judging, ...describeReal(config.dataset, files) }
+    const extras = judging.inception?.backend === 'torch-fidelity' ? ['fid'] : []
+    return (await runTool('measure', request, { onSetup, extras })) as Quality & {
+      warnings: readonly { code: string; message: string }[]
+    }
+  })
+  for (const { code, message } of warnings) onWarning(message, code)
+  return quality
 }
 
 const ignore = (): void => undefined

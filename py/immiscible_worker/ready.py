@@ -1,4 +1,4 @@
-"""Ready functions for openPython(): pipelines that stay loaded between calls, a metric that needs no download."""
+"""Ready functions for openPython(): pipelines that stay loaded between calls, metrics of folders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from .device import resolve_device
 from .errors import UsageError
 from .images import read_images, read_real
+from .measuring import open_measuring
 from .metric import judge_pixels
 from .sampler import refuse_full, write_files, write_grid
 from .sampling import sampler_of
@@ -82,8 +83,22 @@ def judge_folder(
     folder: str, images: str, labels: str, image_shape: Sequence[int], num_classes: int, seed: int
 ) -> dict[str, float]:
     """How the images of a folder look to a classifier of a data set: `metric.judge_pixels`, `images.read_real`."""
+    pixels = _read_folder(folder, image_shape)
+    return judge_pixels(pixels, *read_real(images, labels, image_shape, num_classes), num_classes, seed)
+
+
+def measure_folder(folder: str, image_shape: Sequence[int], **real: Any) -> dict[str, Any]:
+    """How good the images of a folder are beside a data set. real: the other arguments of `measuring.open_measuring`,
+    without the number of images.
+    """
+    pixels = _read_folder(folder, image_shape)
+    return open_measuring(image_shape=image_shape, num_images=len(pixels), **real)(pixels)
+
+
+def _read_folder(folder: str, image_shape: Sequence[int]) -> torch.Tensor:
+    """uint8 [N, C, H, W]. image_shape: C, H, W, which is expected."""
     pixels = torch.from_numpy(read_images(folder)).permute(0, 3, 1, 2)
     if list(pixels.shape[1:]) != list(image_shape):
         expected, got = ("x".join(map(str, shape)) for shape in (image_shape, pixels.shape[1:]))
         raise UsageError(f"{folder}: expected images of {expected} (channels, height, width), got {got}")
-    return judge_pixels(pixels, *read_real(images, labels, image_shape, num_classes), num_classes, seed)
+    return pixels

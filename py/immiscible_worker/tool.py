@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,6 +52,31 @@ class EvaluateRequest(_Request, frozen=True, forbid_unknown_fields=True, rename=
     labels: str
     image_shape: Annotated[list[_Positive], msgspec.Meta(min_length=3, max_length=3)]
     num_classes: _Positive
+
+
+class InceptionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """As `quality.InceptionFile`."""
+
+    weights: str
+    sha256: str
+    backend: Literal["torchscript", "torch-fidelity"]
+    mode: Literal["legacy-tensorflow", "pytorch-fid"]
+
+
+class MeasureRequest(_Request, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """images: file of raw uint8 [N, C, H, W]. labels: file of raw little-endian int32 [N], null without.
+
+    image_shape: C, H, W. name: of the data set. inception: null for the small classifier. device: of the networks.
+    """
+
+    images: str
+    labels: str | None
+    image_shape: Annotated[list[_Positive], msgspec.Meta(min_length=3, max_length=3)]
+    num_classes: Annotated[int, msgspec.Meta(ge=0)]
+    name: str
+    num_bootstrap: Annotated[int, msgspec.Meta(ge=0)]
+    inception: InceptionRequest | None
+    device: Literal["auto", "cuda", "mps", "cpu"]
 
 
 class EncodeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -141,6 +166,30 @@ def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
     }
 
 
+def _measure(request: MeasureRequest) -> dict[str, Any]:
+    from .device import resolve_device
+    from .measuring import open_measuring
+    from .trained import draw_images, open_trained
+
+    # First of all: a file that is not what was named is found before anything is drawn.
+    measure = open_measuring(
+        images=request.images,
+        labels=request.labels,
+        image_shape=request.image_shape,
+        num_classes=request.num_classes,
+        name=request.name,
+        inception=msgspec.structs.asdict(request.inception) if request.inception else None,
+        num_images=request.num_images,
+        seed=request.seed,
+        num_bootstrap=request.num_bootstrap,
+        device=request.device,
+    )
+    trained = open_trained(request.pipeline, request.trust_remote_code)
+    trained = replace(trained, network=trained.network.to(resolve_device(request.device)))
+    drawn = draw_images(trained, _given(request), request.num_images, request.seed, None)
+    return {**measure(trained.to_pixels(drawn.images)), "warnings": drawn.warnings}
+
+
 def _encode(request: EncodeRequest) -> dict[str, Any]:
     import numpy as np
 
@@ -178,6 +227,7 @@ def _given(request: _Request) -> dict[str, Any]:
 _TOOLS: dict[str, tuple[type[Any], Callable[[Any], dict[str, Any]]]] = {
     "sample": (SampleRequest, _sample),
     "evaluate": (EvaluateRequest, _evaluate),
+    "measure": (MeasureRequest, _measure),
     "encode": (EncodeRequest, _encode),
     **FIGURE_TOOLS,
 }

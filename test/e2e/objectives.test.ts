@@ -1,15 +1,11 @@
-/** Real runs of every objective: exact on resume with labels and training options, sampled as each can be; and `npm run objectives`. */
-import { execFile } from 'node:child_process'
+/** Real runs of every objective: exact on resume with labels and training options, sampled as each can be; `npm run objectives` trains each for minutes, and is no test. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { resumeImmiscible, sampleRun, trainImmiscible, type SampleOptions, type TrainInput } from '../../ts/index.ts'
 import { temporaryFolder, TINY } from './run.ts'
 
 const SECONDS = 1000
-const RECIPE = fileURLToPath(new URL('../../ts/recipe/objectives.ts', import.meta.url))
 
 interface Case {
   readonly objective: NonNullable<TrainInput['objective']>
@@ -70,23 +66,5 @@ test.each(Object.entries(CASES))(
     const { pipelineFolder } = await trainImmiscible({ ...TINY, objective, sampling, maxTrainSteps: 8, outputDir })
     expect(readFileSync(join(pipelineFolder, 'model_index.json'), 'utf8')).toContain(`"${pipeline}"`)
     expect(readFileSync(join(pipelineFolder, 'README.md'), 'utf8')).toContain('## Limits')
-  },
-)
-
-test(
-  // ddim: demo.test.ts. consistency takes eight minutes: the command alone, which has the same threshold.
-  'npm run objectives -- flow: at least 60 % of the samples are digits, by either solver',
-  { timeout: 2400 * SECONDS },
-  async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [RECIPE, 'flow'], {
-      cwd: temporaryFolder(),
-      maxBuffer: 2 ** 24,
-    })
-    const rows = [...stdout.matchAll(/^\| flow \| ([^|]+) \| ([\d.]+) % \| ([\d.]+) % \|/gm)]
-    expect(rows.map(([, sampler]) => sampler)).toEqual(['Euler, 20 steps', 'dopri5'])
-    for (const [, , trained, untrained] of rows) {
-      expect(Number(trained)).toBeGreaterThanOrEqual(60)
-      expect(Number(untrained)).toBeLessThan(60)
-    }
   },
 )

@@ -198,7 +198,7 @@ def test_a_folder_of_unknown_classes_is_refused(tmp_path: Path, trainer: Trainer
     [
         ("sample", {"pipeline": "x"}, "missing required field `trustRemoteCode`"),
         ("evaluate", [], "expected a EvaluateRequest as JSON"),
-        ("draw", {}, "expected one of sample, evaluate, encode, plot, "),
+        ("draw", {}, "expected one of sample, evaluate, measure, encode, plot, "),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_64(name: str, request_: object, message: str) -> None:

@@ -9,6 +9,7 @@ import { addDoctor } from './doctor.ts'
 import { EXIT, EXIT_CODES, exitCode } from './exit.ts'
 import { addInit } from './init.ts'
 import { addKeys } from './keys.ts'
+import { addMeasure } from './measure.ts'
 import { log, print, tolerateClosedPipes } from './output.ts'
 import { addReport } from './report.ts'
 import { addReproduce } from './reproduce.ts'
@@ -36,6 +37,7 @@ addTrain(program, print, log)
 addResume(program, print, log)
 addSample(program, print, log)
 addEvaluate(program, print, log)
+addMeasure(program, print, log)
 addRuns(program, print, log)
 addView(program, print, log)
 addReport(program, print)

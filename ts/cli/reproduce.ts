@@ -121,7 +121,7 @@ function list({ scale, seeds = DEFAULT_SEEDS[scale], json }: Flags): string {
     recipe.id,
     recipe.title,
     recipe.numArms === 0 ? 'none' : `${recipe.numArms} x ${recipe.seeds}`,
-    recipe.forwardPasses === 0 ? '-' : `${(recipe.forwardPasses / 1e6).toFixed(1)}`,
+    recipe.forwardPasses === 0 ? '-' : (recipe.forwardPasses / 1e6).toFixed(1),
     recipe.needs.join(', ') || '-',
     knownOf(recipe),
   ])

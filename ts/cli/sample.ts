@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { evaluateRun, sampleFiles, sampleRun, type SampleOptions } from '../index.ts'
 import { integer, integers, number } from './parse.ts'
 
-type SamplerFlags = Omit<SampleOptions, 'classLabels' | 'onWarning' | 'onSetup'>
+export type SamplerFlags = Omit<SampleOptions, 'classLabels' | 'onWarning' | 'onSetup'>
 
 interface SampleFlags extends SamplerFlags {
   readonly output?: string
@@ -46,7 +46,7 @@ export function addEvaluate(program: Command, print: (text: string) => void, log
 }
 
 /** How to sample; what is not given is as the run sampled. */
-function withSampler(command: Command): Command {
+export function withSampler(command: Command): Command {
   return command
     .option('--num-images <images>', 'how many', integer)
     .option('--num-inference-steps <steps>', 'calls of the network for each image', integer)

@@ -3,7 +3,7 @@
  * Matrices are row-major. Lengths are the caller's to check; inputs are only read. A RangeError says that a value is outside of what a kernel can do.
  */
 
-export type NumberArray = Int8Array | Uint8Array | Uint16Array | Int32Array | Float32Array | BigUint64Array
+export type NumberArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Float32Array | BigUint64Array
 
 /** Where arrays live that kernels use without copying them. */
 export interface Arena {
@@ -44,6 +44,51 @@ export interface WeightedSums {
   /** `stride` for each result, a multiple of 4; zero from its count on. Fixed point with WEIGHT_BITS (resize.ts) behind it, magnitudes below 2^26. */
   readonly weights: Int32Array
   readonly stride: number
+}
+
+/**
+ * A Huffman table as a JPEG has it: how many codes there are of 1 to 16 bits, then what they stand for (ITU T.81, B.2.4.2). No more codes than
+ * there are of a length; for DC coefficients, symbols of 15 at most.
+ */
+export type HuffmanTable = Uint8Array
+
+/** One component of a JPEG in a scan. */
+export interface ScanComponent {
+  /** Where its coefficients begin: rows of `blocksAcross` blocks, whole MCUs, each 64 in rows of 8. */
+  readonly start: number
+  readonly blocksAcross: number
+  /** Blocks of it in an MCU; 1x1 where it is alone in the scan. */
+  readonly mcuWidth: number
+  readonly mcuHeight: number
+  readonly dc: HuffmanTable
+  readonly ac: HuffmanTable
+}
+
+export interface JpegScan {
+  /** At most 10 blocks in an MCU. */
+  readonly components: readonly ScanComponent[]
+  readonly mcusAcross: number
+  readonly mcusDown: number
+  /** MCUs from one restart marker to the next; 0: there are none. */
+  readonly restartInterval: number
+  /** Of the coefficients that are coded, in zigzag order. 0 to 63: a sequential scan. Progressive ones: 0 alone, or without 0 and of one component. */
+  readonly first: number
+  readonly last: number
+  /** The bit that the scan before has brought them to, 0 where it is the first, and the bit that this one does: 0 where it is sequential. */
+  readonly high: number
+  readonly low: number
+}
+
+/** The samples of one component. */
+export interface JpegPlane {
+  /** Rows of `stride`, a multiple of 8. Those at `width` or `height` and beyond only fill blocks. */
+  readonly samples: Uint8Array
+  readonly stride: number
+  readonly width: number
+  readonly height: number
+  /** Pixels to a sample, 1 or 2. */
+  readonly across: number
+  readonly down: number
 }
 
 export interface Kernel {
@@ -98,4 +143,13 @@ export interface Kernel {
   resizeRows(pixels: Uint8Array, rowStep: number, numRows: number, channels: number, sums: WeightedSums, out: Uint8Array): void
   /** The vertical pass: `width` bytes of each row -> as many of each result. Rounded to nearest and clipped. */
   resizeColumns(pixels: Uint8Array, rowStep: number, width: number, sums: WeightedSums, out: Uint8Array): void
+  /**
+   * Adds to the coefficients, which are zero at first, what one scan of a JPEG of 8 bits in Huffman coding says that begins at `start` of the file. Answers where the next
+   * marker is; -1: the scan is damaged, or ends elsewhere than its data, or is one that libjpeg may read in another way. The coefficients are then unspecified.
+   */
+  jpegScan(file: Uint8Array, start: number, scan: JpegScan, coefficients: Int16Array): number
+  /** Blocks of coefficients -> rows of 8 * blocksAcross samples: times `quantization` (64, in rows), then the inverse DCT. */
+  jpegSamples(coefficients: Int16Array, blocksAcross: number, quantization: Int16Array, out: Uint8Array): void
+  /** One plane -> gray; three -> RGB, channels beside each other. The first has as many samples as pixels; the others may have half as many, across, down or both, if they are YCbCr. */
+  jpegPixels(planes: readonly JpegPlane[], isYcc: boolean, width: number, height: number, out: Uint8Array): void
 }

@@ -3,6 +3,9 @@ import { auction } from './auction.ts'
 import { benefitInt8, shortfalls } from './benefit.ts'
 import { costFloat32, costL1, pairProducts } from './cost.ts'
 import { toFloat16 } from './half.ts'
+import { jpegPixels } from './jpeg-pixels.ts'
+import { jpegSamples } from './jpeg-samples.ts'
+import { jpegScan } from './jpeg-scan.ts'
 import type { Kernel } from './kernel.ts'
 import { linearSum } from './linear-sum.ts'
 import { normal } from './normal.ts'
@@ -27,4 +30,7 @@ export const plainKernel: Kernel = {
   linearSum,
   resizeRows,
   resizeColumns,
+  jpegScan,
+  jpegSamples,
+  jpegPixels,
 }

@@ -1,7 +1,8 @@
-/** Metrics in Python over images on the disk: the user's own, and one that needs no download. */
+/** Metrics in Python over images on the disk: the user's own, and ready ones. */
 import { resolve } from 'node:path'
 import { datasetConfig, type TrainConfig } from '../../protocol/index.ts'
 import { withDatasetFiles } from '../dataset-files.ts'
+import { describeReal, resolveJudging, type JudgingOptions, type Quality } from '../judging.ts'
 import type { CallOptions, Python } from './open.ts'
 
 /**
@@ -41,6 +42,36 @@ export async function judgeFolder(python: Python, folder: string, options: Judge
   return withDatasetFiles(dataset, async ({ images, labels, imageShape, numClasses }) => {
     const args = { folder: resolve(folder), images, labels, image_shape: imageShape, num_classes: numClasses, seed }
     return (await python.call('immiscible_worker.ready:judge_folder', args, call)) as Judgement
+  })
+}
+
+export interface MeasureFolderOptions extends JudgingOptions, Omit<CallOptions, 'keywords'> {
+  /** What the images are compared with; digits. Its images must have the size of those in the folder. */
+  readonly dataset?: TrainConfig['dataset']
+}
+
+/**
+ * Measures all images of a folder beside a data set, as measureRun() does a run's samples. The backend torch-fidelity needs its package in this Python.
+ * Rejects with a ConfigError for a wrong option, a PythonError where the images do not fit or the Inception file is not what was named.
+ */
+export async function measureFolder(python: Python, folder: string, options: MeasureFolderOptions = {}): Promise<Quality> {
+  const { dataset = DIGITS } = options
+  const { inception, seed, numBootstrap, device } = resolveJudging(options)
+  return withDatasetFiles(dataset, async (files) => {
+    const { images, labels, imageShape, numClasses, name } = describeReal(dataset, files)
+    const args = {
+      folder: resolve(folder),
+      images,
+      labels,
+      image_shape: imageShape,
+      num_classes: numClasses,
+      name,
+      inception,
+      seed,
+      num_bootstrap: numBootstrap,
+      device,
+    }
+    return (await python.call('immiscible_worker.ready:measure_folder', args, options)) as Quality
   })
 }
 

@@ -86,7 +86,7 @@ function reduce(settings: TrainSettings): { key: string; settings: TrainSettings
   const reduced: TrainSettings = {
     ...settings,
     dataset,
-    objective: isWithoutWeights ? ({ ...objective, loss: 'l2' } as typeof objective) : objective,
+    objective: isWithoutWeights ? { ...objective, loss: 'l2' } : objective,
     assignment: withoutPool(settings.assignment),
     globalBatchSize: BATCH,
     maxTrainSteps: NUM_STEPS,
@@ -102,7 +102,7 @@ function reduce(settings: TrainSettings): { key: string; settings: TrainSettings
 function withoutPool(assignment: TrainSettings['assignment']): TrainSettings['assignment'] {
   if (typeof assignment !== 'object' || !('poolSize' in assignment)) return assignment
   const { poolSize: _, ...rest } = assignment
-  return rest as TrainSettings['assignment']
+  return rest
 }
 
 /** Channels, height and width of a set, and its classes. */

@@ -3,7 +3,7 @@ import { ImmiscibleError, WorkerError } from '../errors.ts'
 import { run, type OnLine } from '../process.ts'
 import { ensureEnvironment, workerEnv } from './environment.ts'
 
-export type Tool = 'sample' | 'evaluate' | 'encode' | 'plot' | 'describe' | 'denoise' | 'miscibility' | 'gaussianity'
+export type Tool = 'sample' | 'evaluate' | 'measure' | 'encode' | 'plot' | 'describe' | 'denoise' | 'miscibility' | 'gaussianity'
 
 export interface ToolOptions {
   /** Of the installation of Python packages. */

@@ -63,12 +63,11 @@ def open_judge(
         observer = train_observer(reference, labels[chosen], num_classes, seed, device)
     else:
         observer = None
-    parts = [open_pixelwise(reference, seed, device)]
-    if observer is not None:
-        parts.insert(0, open_on_features(observer, reference, seed))
-    floors = {
-        measure.name: measure.value for part in parts for measure in (part(images[others], 0) if is_split else [])
-    }
+    parts = [] if observer is None else [open_on_features(observer, reference, seed)]
+    parts.append(open_pixelwise(reference, seed, device))
+    floors: dict[str, float] = {}
+    if is_split:
+        floors = {measure.name: measure.value for part in parts for measure in part(images[others], 0)}
     words = f"{len(reference):,} of the {len(images):,} images of {name}; floors: {len(others):,} others"
     expected_shape = [num_images, *images.shape[1:]]
 

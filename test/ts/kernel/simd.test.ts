@@ -7,6 +7,7 @@ import { createAxis } from '../../../ts/dataset/image/resize-weights.ts'
 import type { ArrayType, NumberArray } from '../../../ts/kernel/kernel.ts'
 import { plainKernel } from '../../../ts/kernel/plain.ts'
 import { bestSimdBuild, createSimdKernel } from '../../../ts/kernel/simd/simd.ts'
+import { encodeScan, sequentialScan } from '../../fixture/jpeg-scan.ts'
 import { integers } from '../../fixture/numbers.ts'
 
 const bytes = (array: NumberArray): string => Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64')
@@ -236,6 +237,84 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
     )
   })
 
+  test('scans of a JPEG, whole and damaged', () => {
+    const scans = fc.record({
+      sizes: fc.array(fc.tuple(size(2), size(2)), { minLength: 1, maxLength: 2 }),
+      mcusAcross: size(5),
+      mcusDown: size(5),
+      restartInterval: fc.integer({ min: 0, max: 7 }),
+      // Within the lookup and beyond it.
+      codeBits: fc.constantFrom(8, 10, 11, 16),
+      sparsity: fc.integer({ min: 1, max: 90 }),
+      seed: fc.nat(),
+    })
+    fc.assert(
+      fc.property(scans, ({ sizes, codeBits, sparsity, seed, ...shape }) => {
+        const { scan, numCoefficients } = sequentialScan(sizes, shape, codeBits)
+        const random = integers(seed)
+        const coefficients = Int16Array.from({ length: numCoefficients }, () =>
+          random(sparsity) > 0 ? 0 : (random(2) * 2 - 1) * random(2 ** random(14)),
+        )
+        const file = encodeScan(scan, coefficients)
+        expectSameBits(Int16Array, numCoefficients, (k, out) => {
+          expect(k.jpegScan(file, 0, scan, out.fill(0))).toBe(file.length - 2)
+          expect(bytes(out)).toBe(bytes(coefficients))
+        })
+        const damaged = file.slice(0, random(4) === 0 ? random(file.length) : file.length)
+        if (random(4) > 0) damaged[random(damaged.length)] = [0, 0xff, 0xd9, random(256)][random(4)]
+        const answers = [plainKernel, kernel].map((k) => k.jpegScan(damaged, 0, scan, new Int16Array(numCoefficients)))
+        expect(answers[1]).toBe(answers[0])
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('samples of a JPEG, extremes included', () => {
+    const coefficient = fc.oneof(
+      { weight: 8, arbitrary: fc.constant(0) },
+      fc.integer({ min: -(2 ** 15), max: 2 ** 15 - 1 }),
+      fc.integer({ min: -200, max: 200 }),
+    )
+    fc.assert(
+      fc.property(size(3), size(3), fc.integer({ min: 1, max: 255 }), fc.infiniteStream(coefficient), (across, down, most, stream) => {
+        const coefficients = Int16Array.from(stream.take(across * down * 64))
+        const quantization = Int16Array.from({ length: 64 }, (_, at) => 1 + ((at * 31) % most))
+        expectSameBits(Uint8Array, coefficients.length, (k, out) => k.jpegSamples(coefficients, across, quantization, out))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('pixels of a JPEG, of every sampling and chroma', () => {
+    const sampling = fc.constantFrom([1, 1], [2, 1], [1, 2], [2, 2])
+    fc.assert(
+      fc.property(size(70), size(9), sampling, sampling, fc.boolean(), fc.nat(), (width, height, second, third, isYcc, seed) => {
+        const random = integers(seed)
+        const planes = [[1, 1], second, third].map(([across, down]) => {
+          const [columns, rows] = [Math.ceil(width / across), Math.ceil(height / down)]
+          const stride = Math.ceil(columns / 8) * 8
+          const samples = Uint8Array.from({ length: stride * rows }, () => random(256))
+          return { samples, stride, width: columns, height: rows, across, down }
+        })
+        expectSameBits(Uint8Array, width * height * 3, (k, out) => k.jpegPixels(planes, isYcc, width, height, out))
+        expectSameBits(Uint8Array, width * height, (k, out) => k.jpegPixels(planes.slice(0, 1), false, width, height, out))
+      }),
+      { numRuns: 400 },
+    )
+    const level = (of: (at: number) => number) => ({
+      samples: Uint8Array.from({ length: 65_536 }, (_, at) => of(at)),
+      stride: 256,
+      width: 256,
+      height: 256,
+      across: 1,
+      down: 1,
+    })
+    for (const luma of [0, 93, 255]) {
+      const planes = [level(() => luma), level((at) => at & 255), level((at) => at >> 8)]
+      expectSameBits(Uint8Array, 3 * 65_536, (k, out) => k.jpegPixels(planes, true, 256, 256, out))
+    }
+  })
+
   test('rows that end where the memory of a kernel ends', () => {
     const fresh = createSimdKernel(build)
     const weights = Int32Array.from({ length: 16 }, (_, at) => (at % 4 === 0 ? 2 ** 22 : 0))
@@ -248,6 +327,9 @@ describe.each(['relaxed', 'simd'] as const)('the %s build', (build) => {
       expect(last.byteOffset + last.length).toBe(last.buffer.byteLength)
       for (const channels of [1, 3]) fresh.resizeRows(last.subarray(-channels), channels, 1, channels, placed, out)
       expect([...out.subarray(0, 12)]).toEqual(Array.from({ length: 12 }, () => 9))
+      const plane = { samples: last.subarray(-8), stride: 8, width: 3, height: 1, across: 1, down: 1 }
+      fresh.jpegPixels([plane, plane, plane], false, 3, 1, out)
+      expect([...out.subarray(0, 9)]).toEqual(Array.from({ length: 9 }, () => 9))
     })
   })
 

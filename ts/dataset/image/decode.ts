@@ -63,8 +63,8 @@ const MAX_PIXELS = 2 ** 26
  * - Size: torchvision's `CenterCrop(centerCrop)`, `Resize(resolution)` and `CenterCrop(resolution)` on PIL images. The longer side is rounded
  *   down, and a crop that cannot be centred begins at the even one of the two middle pixels.
  *
- * Lossless images are bit for bit Pillow's, and so are JPEGs, which the same library decodes; within one level are lossy WebP, and JPEGs in CMYK,
- * in arithmetic coding, or of a subsampling that libjpeg-turbo has no fast way for (of 4:4:4, 4:2:2, 4:4:0, 4:2:0, 4:1:1 and gray it has).
+ * Lossless images are bit for bit Pillow's, and so are JPEGs in RGB, gray, 4:4:4, 4:2:2, 4:4:0, 4:2:0 and 4:1:1; within one level are lossy WebP, and
+ * JPEGs in CMYK, in arithmetic coding, or of another subsampling.
  */
 export function createDecoder(options: DecoderOptions): ImageDecoder {
   const decode = createDecode(options)
@@ -170,7 +170,7 @@ function readEncoded(bytes: Uint8Array, name: string, maxPixels: number): Encode
     return {
       ...jpeg,
       altered: profile(jpeg),
-      // What the codec refuses, sharp decodes, or says what is wrong with it.
+      // What kernel and codec refuse, sharp decodes, or says what is wrong with it.
       decode: async (use) => (await decodeJpeg(bytes, jpeg, use)) ?? use(await decodeBySharp(bytes, 'JPEG', space, name, maxPixels)),
     }
   }

@@ -1,6 +1,7 @@
 /** The kernels in WASM SIMD: the signatures and the bits of the plain ones (assembly/ holds the sources, `npm run kernels` compiles them). */
 import { readFileSync } from 'node:fs'
 import type { Arena, ArrayType, Kernel, NumberArray, WeightedSums } from '../kernel.ts'
+import { createJpegKernels, type JpegExports } from './jpeg.ts'
 
 const PAGE_BYTES = 65_536
 const MAX_PAGES = 65_536
@@ -12,7 +13,7 @@ const SCRATCH_BYTES = 128
 
 type Sums = readonly [starts: number, counts: number, weights: number, stride: number]
 
-interface Exports {
+interface Exports extends JpegExports {
   normal(seed: number, stream: number, keys: number, numRows: number, dims: number, out: number, scratch: number): void
   toFloat16(values: number, length: number, out: number, scratch: number): void
   packPixels(pixels: number, length: number, out: number): void
@@ -139,10 +140,19 @@ export function createSimdKernel(build: SimdBuild = bestSimdBuild()): Kernel {
     return answer
   }
 
+  /** As `into`, for what is read as well. */
+  function update<T>(array: NumberArray, work: (at: number) => T): T {
+    const at = place(array)
+    const answer = work(at)
+    if (!isInside(array)) bytesOf(array).set(new Uint8Array(buffer, at, array.byteLength))
+    return answer
+  }
+
   const placeSums = ({ starts, counts, weights, stride }: WeightedSums): Sums => [place(starts), place(counts), place(weights), stride]
 
   return {
     scope,
+    ...createJpegKernels(wasm, { scope, reserve, place, into, update }),
     normal: (seed, stream, keys, dims, out) =>
       scope(() =>
         into(out, keys.length * dims * 4, (at) => wasm.normal(seed, stream, place(keys), keys.length, dims, at, reserve(SCRATCH_BYTES))),

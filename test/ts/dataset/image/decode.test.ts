@@ -120,7 +120,7 @@ save("low.jpg", image, quality=5)
 save("best.jpg", image, quality=100, optimize=True)
 save("stored-rgb.jpg", image, quality=90, keep_rgb=True)
 save("progressivegray.jpg", gray, quality=80, progressive=True)
-# Every block of the scan is alike, however many the sampling asks for: 4:1:0 and another that the fast decoder refuses, 4:1:1 that it takes.
+# Every block of the scan is alike, however many the sampling asks for: 4:1:0 that sharp decodes, 4:1:1 that the codec does, and 4:4:0 in other words.
 flat = io.BytesIO()
 Image.new("RGB", (8, 8), (128, 128, 128)).save(flat, "JPEG", subsampling=0)
 header, scan = flat.getvalue().split(b"\\xff\\xda")

@@ -1,0 +1,96 @@
+/** `immiscible measure`: parses, calls, prints a table and what its numbers are of. */
+import { InvalidArgumentError, type Command } from 'commander'
+import { measureRun, type MeasureOptions, type MeasureValue, type Quality } from '../index.ts'
+import { integer } from './parse.ts'
+import { withSampler, type SamplerFlags } from './sample.ts'
+import { formatTable } from './table.ts'
+
+interface Flags extends SamplerFlags, Pick<MeasureOptions, 'device'> {
+  readonly inception?: string
+  readonly inceptionSha256?: string
+  readonly inceptionBackend: Backend
+  readonly inceptionMode: 'legacy-tensorflow' | 'pytorch-fid'
+  readonly bootstrap?: number
+  readonly json?: boolean
+}
+
+/** What is published under these names; by SHA-256. */
+const PUBLISHED = {
+  torchscript: ['inception-2015-12-05.pt', 'f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4'],
+  'torch-fidelity': ['weights-inception-2015-12-05-6726825d.pth', '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'],
+} as const
+type Backend = keyof typeof PUBLISHED
+
+/** Adds the command. */
+export function addMeasure(program: Command, print: (text: string) => void, log: (text: string) => void): void {
+  withSampler(program.command('measure'))
+    .description(
+      'measure samples of a finished run beside the real images: FID and its like by an Inception file, else metrics of their own names',
+    )
+    .argument('<run>', 'run folder')
+    .option('--seed <seed>', 'of the noise, the split of the real images and the small classifier', integer, 0)
+    .option('--inception <file>', "the Inception network of FID; else a small classifier's features")
+    .option('--inception-sha256 <hex>', 'of that file')
+    .option(
+      '--inception-backend <name>',
+      'torchscript, or torch-fidelity, which is an optional package',
+      oneOf('torchscript', 'torch-fidelity'),
+      'torchscript',
+    )
+    .option(
+      '--inception-mode <name>',
+      'how images are resized: legacy-tensorflow or pytorch-fid',
+      oneOf('legacy-tensorflow', 'pytorch-fid'),
+      'legacy-tensorflow',
+    )
+    .option('--bootstrap <count>', 'resamples behind each interval, 0 for none; 100', integer)
+    .option('--device <name>', 'auto, cuda, mps or cpu', oneOf('auto', 'cuda', 'mps', 'cpu'), 'auto')
+    .option('--json', 'everything, for programs')
+    .action(async (run: string, flags: Flags) => {
+      const { inception: weights, inceptionSha256, inceptionBackend: backend, inceptionMode: mode, bootstrap, json, ...sampling } = flags
+      const quality = await measureRun(run, {
+        ...sampling,
+        // The schema says what is wrong with a hash that is none.
+        ...(weights !== undefined && { inception: { weights, sha256: inceptionSha256 ?? '', backend, mode } }),
+        ...(bootstrap !== undefined && { numBootstrap: bootstrap }),
+        onWarning: (message, code) => log(`warning ${code}: ${message}`),
+        onSetup: log,
+      })
+      print(json ? JSON.stringify(quality, null, 2) : formatQuality(quality))
+    })
+}
+
+/** The table, and below it what its numbers are of. */
+function formatQuality({ features, featuresSha256, numImages, reference, measures }: Quality): string {
+  const rows = measures.map(({ name, value, low, high, floor }) => [name, show(value), showInterval(low, high), show(floor)])
+  const hash = featuresSha256 === null ? '' : `, SHA-256 ${featuresSha256}`
+  const lines = [
+    formatTable([['metric', 'value', '95 % interval', 'floor'], ...rows]),
+    '',
+    `samples: ${numImages.toLocaleString('en-US')}`,
+    `reference: ${reference}`,
+    `features: ${features}${hash}`,
+  ]
+  if (measures.some(({ floor }) => floor !== null)) lines.push('floor: the same metric of real images that are not in the reference')
+  if (!measures.some(({ name }) => name === 'fid')) {
+    const wanted = Object.entries(PUBLISHED).map(([backend, [file, sha256]]) => `${file} (${backend}; SHA-256 ${sha256})`)
+    lines.push(`These are not FID, which wants --inception FILE --inception-sha256 HEX with ${wanted.join(' or ')}`)
+  }
+  return lines.join('\n')
+}
+
+function showInterval(low: MeasureValue['low'], high: MeasureValue['high']): string {
+  return low === null || high === null ? '-' : `${show(low)} to ${show(high)}`
+}
+
+/** Four digits that count. */
+function show(value: number | null): string {
+  return value === null ? '-' : String(Number(value.toPrecision(4)))
+}
+
+function oneOf(...names: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (!names.includes(text)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
+    return text
+  }
+}
