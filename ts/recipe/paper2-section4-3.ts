@@ -43,7 +43,11 @@ export const paper2Section43: Recipe = {
         rows: [
           { label: 'Gaussian, expected', figures: [{ ours: expectedKl, digits: 3 }] },
           ...rows.map(({ kl, deviation, meanSquaredNorm }, at) => {
-            const figures: Figure[] = [{ ours: kl, digits: 3 }, { ours: deviation, digits: 1 }, { ours: meanSquaredNorm / dims, digits: 4 }]
+            const figures: Figure[] = [
+              { ours: kl, digits: 3 },
+              { ours: deviation, digits: 1 },
+              { ours: meanSquaredNorm / dims, digits: 4 },
+            ]
             if (dims === PAPER_DIMS) figures[0] = { ours: kl, digits: 3, paper: paperResult(recipe.id, labels[at], 'KL') }
             return { label: labels[at], figures }
           }),
