@@ -5,7 +5,7 @@ import { curveOf, type Context, type Report } from './recipe.ts'
 import { armsOf, metricTitle, runsOf, valueAt } from './tables.ts'
 
 export interface CurvesOptions {
-  /** Of what the arms are, where they are not all of the recipe: in the title, and in the name of the file. */
+  /** Of what the arms are, where they are not all of the recipe: the title, and in the name of the file. Default: the title of the recipe. */
   readonly part?: string
   /** Default: all. */
   readonly arms?: readonly string[]
@@ -24,7 +24,7 @@ export async function plotCurves(context: Context, options: CurvesOptions = {}):
   const title = metricTitle(context.metric)
   await drawPlot(
     {
-      title: [context.recipe.title, ...parts].join(', '),
+      title: [part ?? context.recipe.title, ...steps].join(', '),
       xLabel: 'training steps',
       yLabel: title,
       isLogY: true,

@@ -41,10 +41,14 @@ export const paper2Section43: Recipe = {
         title: `${gaussianity.dataset}, ${dims} numbers each, ${NUM_NOISES.toLocaleString('en')} noises`,
         columns: ['noise', 'KL, nats', 'deviations', 'squared norm / numbers'],
         rows: [
-          { label: 'Gaussian, expected', figures: [{ ours: expectedKl }] },
+          { label: 'Gaussian, expected', figures: [{ ours: expectedKl, digits: 3 }] },
           ...rows.map(({ kl, deviation, meanSquaredNorm }, at) => {
-            const figures: Figure[] = [{ ours: kl }, { ours: deviation, digits: 1 }, { ours: meanSquaredNorm / dims, digits: 4 }]
-            if (dims === PAPER_DIMS) figures[0] = { ours: kl, paper: paperResult(recipe.id, labels[at], 'KL') }
+            const figures: Figure[] = [
+              { ours: kl, digits: 3 },
+              { ours: deviation, digits: 1 },
+              { ours: meanSquaredNorm / dims, digits: 4 },
+            ]
+            if (dims === PAPER_DIMS) figures[0] = { ours: kl, digits: 3, paper: paperResult(recipe.id, labels[at], 'KL') }
             return { label: labels[at], figures }
           }),
         ],

@@ -169,6 +169,8 @@ test('paper 2, Table 3: an objective to a column, an assignment to a row', async
       .map(([label]) => label),
   ).toEqual(['DDIM KNN', 'DDIM LA', 'FM KNN', 'FM LA', 'CM KNN', 'CM LA'])
   expect(pictures.map(({ file }) => file)).toEqual(['curves-ddim.png', 'curves-fm.png', 'curves-cm.png'])
+  // The title of the recipe is longer than the plot is wide.
+  expect(vi.mocked(drawPlot).mock.calls.map(([{ title }]) => title)).toEqual(['DDIM', 'FM', 'CM'])
 })
 
 test('paper 2, Table 4: half way and at the end, and what the paper has of methods that are not here', async () => {
