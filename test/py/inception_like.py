@@ -49,7 +49,7 @@ class ScriptedInception(nn.Module):
 
 def save_torchscript(layers: nn.Module, output: nn.Linear, path: Path) -> None:
     with torch.no_grad():
-        traced = torch.jit.trace(layers.eval(), torch.zeros(2, 3, 299, 299))
+        traced: Any = torch.jit.trace(layers.eval(), torch.zeros(2, 3, 299, 299))
     torch.jit.script(ScriptedInception(traced, output).eval()).save(path)
 
 

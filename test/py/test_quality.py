@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,22 @@ def open_on_digits(**changes: Any) -> Judge:
         "inception": None,
         "num_images": NUM_IMAGES,
         "seed": 0,
-        "num_bootstrap": 50,
+        "num_bootstrap": 20,
         "device": CPU,
         "images": images,
         "labels": labels,
         "num_classes": 10,
     }
     return open_judge(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower on two, and far slower where something else computes beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -181,11 +190,19 @@ def test_it_is_a_function_of_its_arguments(monkeypatch: pytest.MonkeyPatch, part
     again = open_on_digits(num_images=64)
     quality = first(samples)
     assert quality == again(samples) == first(samples)
+    # Whatever the layout in memory is: as `read_images` has them.
+    channels_last = torch.from_numpy(samples.numpy().reshape(64, 8, 8, 1)).permute(0, 3, 1, 2)
+    assert channels_last.stride() != samples.stride()
+    assert first(channels_last) == quality
     values = [measure.value for measure in quality.measures]
     assert [measure.value for measure in open_on_digits(num_images=64, num_bootstrap=3)(samples).measures] == values
     other = open_on_digits(num_images=64, seed=1)(samples)
     assert other.features_sha256 != quality.features_sha256
     assert other.reference == quality.reference
+    torch.set_num_threads(2)
+    assert open_on_digits(num_images=64)(samples).features_sha256 == quality.features_sha256
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
 
 
 def test_without_labels_there_are_the_metrics_in_pixels(parts: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -26,21 +27,21 @@ _SMALLEST_DEVIATION = 1e-6
 def train_observer(
     images: torch.Tensor, labels: torch.Tensor, num_classes: int, seed: int, device: torch.device
 ) -> Observer:
-    """Trains on the CPU (seconds) and looks on `device`. images: uint8 [N, C, H, W]. labels: int64 [N].
+    """Trains on one thread of the CPU (seconds) and looks on `device`. images: uint8 [N, C, H, W]. labels: int64 [N].
 
     Classes are the labels, and "none of them": what noise is, see `metric`. Features are what its last layer but one
     makes, before the nonlinearity, each divided by its standard deviation over `images`. Torch's random state is left
     as it was.
     """
-    small = torch.cat(list(_shrink(images)))
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed(), which seeds every GPU as well.
         torch.default_generator.manual_seed(seed)
+        small = torch.cat(list(_shrink(images)))
         body = _make_body(small.shape[1], min(small.shape[2:]))
         head = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(NUM_FEATURES, num_classes + 1))
         classifier = nn.Sequential(body, head)
         fit_classifier(classifier, small, labels, num_classes, torch.Generator().manual_seed(seed))
-    deviation = _run(body, small).std(0).clamp(min=_SMALLEST_DEVIATION)
+        deviation = _run(body, small).std(0).clamp(min=_SMALLEST_DEVIATION)
     sha256 = _hash({**classifier.state_dict(), "deviation": deviation})
     classifier.to(device)
 
@@ -51,6 +52,17 @@ def train_observer(
         return Seen(features.cpu().double() / deviation.double(), probabilities.cpu())
 
     return Observer("classifier", sha256, NAMES, 1, look)
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """The weights are then the same whatever the number of threads is; on networks this small more gain little."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _make_body(num_channels: int, side: int) -> nn.Sequential:

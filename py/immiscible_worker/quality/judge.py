@@ -29,7 +29,8 @@ def open_judge(
     num_bootstrap: int,
     device: torch.device,
 ) -> Judge:
-    """What measures `num_images` samples at a time beside real ones. A function of its arguments alone.
+    """What measures `num_images` samples at a time beside real ones. A function of its arguments alone, to the bit
+    on the same number of threads.
 
     images: uint8 [N, C, H, W]. labels: int64 [N] in 0..num_classes-1, or None. name: of the data set. num_bootstrap:
     resamples behind each interval, 0 for none.
@@ -75,7 +76,9 @@ def open_judge(
         if samples.dtype != torch.uint8 or list(samples.shape) != expected_shape:
             got = f"{str(samples.dtype).removeprefix('torch.')} {list(samples.shape)}"
             raise UsageError(f"samples: expected uint8 {expected_shape}, got {got}")
-        measures = [measure for part in parts for measure in part(samples, num_bootstrap)]
+        # In the layout of the real images: strides of another go through other kernels, whose last bits are others.
+        plain = samples.clone(memory_format=torch.contiguous_format)
+        measures = [measure for part in parts for measure in part(plain, num_bootstrap)]
         return Quality(
             features="none" if observer is None else observer.features,
             features_sha256=None if observer is None else observer.sha256,
