@@ -172,7 +172,7 @@ function checkUnet(network: Unet, expect: Expect): void {
 }
 
 /** A sampler has the options of its objective; an objective of the user's own says in Python which sampler it has. */
-function checkSampling({ objective, sampling, conditioning }: TrainConfig, expect: Expect): void {
+function checkSampling({ objective, sampling, evaluation, conditioning }: TrainConfig, expect: Expect): void {
   const { kind } = objective
   const { timestepSpacing, numInferenceSteps, guidanceScale } = sampling
   const only = (owner: ObjectiveConfig['kind'], field: keyof typeof sampling, wanted: unknown, why: string): void => {
@@ -189,12 +189,18 @@ function checkSampling({ objective, sampling, conditioning }: TrainConfig, expec
   only('flow', 'solver', 'euler', 'which is no differential equation to it')
   const limit = kind === 'ddim' ? objective.numTrainTimesteps : kind === 'consistency' ? MAX_CONSISTENCY_STEPS : Infinity
   const limitName = kind === 'ddim' ? 'objective.numTrainTimesteps' : "the scheduler's levels"
-  expect(numInferenceSteps <= limit, 'sampling.numInferenceSteps', `expected at most ${limitName} (${limit}), got ${numInferenceSteps}`)
-  expect(
-    kind !== 'ddim' || numInferenceSteps > 1 || timestepSpacing === 'trailing',
-    'sampling.numInferenceSteps',
-    `expected at least 2 with '${timestepSpacing}', whose only timestep would be 0, where there is no noise left, got 1`,
-  )
+  const counts = [
+    ['sampling.numInferenceSteps', numInferenceSteps] as const,
+    ...evaluation.numInferenceSteps.map((count, at) => [`evaluation.numInferenceSteps[${at}]`, count] as const),
+  ]
+  for (const [path, count] of counts) {
+    expect(count <= limit, path, `expected at most ${limitName} (${limit}), got ${count}`)
+    expect(
+      kind !== 'ddim' || count > 1 || timestepSpacing === 'trailing',
+      path,
+      `expected at least 2 with '${timestepSpacing}', whose only timestep would be 0, where there is no noise left, got 1`,
+    )
+  }
   expect(
     guidanceScale === 1 || (conditioning.classLabels && conditioning.labelDropout > 0),
     'sampling.guidanceScale',

@@ -10,7 +10,7 @@ import { eventsOf, readEvents, temporaryFolder, TINY } from './run.ts'
 
 const SECONDS = 1000
 const LENGTHS = { maxTrainSteps: 12, checkpoint: { everySteps: 4 }, tracking: { reportTo: [] } } satisfies Partial<TrainInput>
-const MEASURED = { ...TINY, ...LENGTHS, evaluation: { everySteps: 5, numImages: 32, numInferenceSteps: [1, 2], numBootstrap: 4 } }
+const MEASURED = { ...TINY, ...LENGTHS, evaluation: { everySteps: 5, numImages: 32, numInferenceSteps: [2, 3], numBootstrap: 4 } }
 
 /** What was measured, without how long it took. */
 const figures = (events: readonly RunEvent[]) =>
@@ -21,12 +21,12 @@ test('is measured for each number of inference steps, disturbs no weight, and co
   const straight = await trainImmiscible({ ...MEASURED, outputDir: join(folder, 'straight') })
   const told = figures(readEvents(straight.runFolder))
   expect(told.map(({ step, numInferenceSteps }) => [step, numInferenceSteps])).toEqual([
-    [5, 1],
     [5, 2],
-    [10, 1],
+    [5, 3],
     [10, 2],
-    [12, 1],
+    [10, 3],
     [12, 2],
+    [12, 3],
   ])
   for (const { measures, features, featuresSha256, numImages, numReference, reference } of told) {
     expect({ features, numImages, numReference }).toEqual({ features: 'classifier', numImages: 32, numReference: 898 })

@@ -62,7 +62,7 @@ test('the command prints each number with what it is of, and that it is not FID'
 })
 
 test.each([
-  [['--inception', 'file.pt'], 2, /evaluation\.inception\.sha256: expected 64 hexadecimal digits, got ''/],
+  [['--inception', 'file.pt'], 2, /inception-sha256: expected the SHA-256 of the Inception file, got nothing/],
   [['--inception', 'nowhere.pt', '--inception-sha256', 'ab'.repeat(32)], 1, /inception: expected a file, got .*nowhere\.pt: No such file/],
   [['--inception', 'other', '--inception-sha256', 'ab'.repeat(32)], 1, /other\.pt: expected SHA-256 abab.*, got [0-9a-f]{64}/],
   [['--inception-mode', 'clean'], 2, /--inception-mode.*expected one of legacy-tensorflow, pytorch-fid/],

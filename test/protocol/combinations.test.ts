@@ -164,6 +164,18 @@ describe('each mistake is exactly one problem', () => {
       "expected at least 2 with 'leading', whose only timestep would be 0, where there is no noise left, got 1",
     ],
     [
+      'one DDIM step from the wrong end, to be measured',
+      { evaluation: { numInferenceSteps: [2, 1] } },
+      'evaluation.numInferenceSteps[1]',
+      "expected at least 2 with 'leading', whose only timestep would be 0, where there is no noise left, got 1",
+    ],
+    [
+      'more steps to be measured than a consistency scheduler has',
+      { ...improved({}), evaluation: { numInferenceSteps: [41] } },
+      'evaluation.numInferenceSteps[0]',
+      "expected at most the scheduler's levels (40), got 41",
+    ],
+    [
       'more steps than a consistency scheduler has',
       { ...improved({}), sampling: { numInferenceSteps: 41 } },
       'sampling.numInferenceSteps',

@@ -1,15 +1,12 @@
 /** `immiscible measure`: parses, calls, prints a table and what its numbers are of. */
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
 import { measureRun, type MeasureOptions, type MeasureValue, type Quality } from '../index.ts'
-import { integer } from './parse.ts'
+import { inceptionOf, withInception, type InceptionFlags } from './inception.ts'
+import { integer, oneOf } from './parse.ts'
 import { withSampler, type SamplerFlags } from './sample.ts'
 import { formatTable } from './table.ts'
 
-interface Flags extends SamplerFlags, Pick<MeasureOptions, 'device'> {
-  readonly inception?: string
-  readonly inceptionSha256?: string
-  readonly inceptionBackend: Backend
-  readonly inceptionMode: 'legacy-tensorflow' | 'pytorch-fid'
+interface Flags extends SamplerFlags, InceptionFlags, Pick<MeasureOptions, 'device'> {
   readonly bootstrap?: number
   readonly json?: boolean
 }
@@ -19,39 +16,32 @@ const PUBLISHED = {
   torchscript: ['inception-2015-12-05.pt', 'f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4'],
   'torch-fidelity': ['weights-inception-2015-12-05-6726825d.pth', '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'],
 } as const
-type Backend = keyof typeof PUBLISHED
 
 /** Adds the command. */
 export function addMeasure(program: Command, print: (text: string) => void, log: (text: string) => void): void {
-  withSampler(program.command('measure'))
+  withInception(withSampler(program.command('measure')))
     .description(
       'measure samples of a finished run beside the real images: FID and its like by an Inception file, else metrics of their own names',
     )
     .argument('<run>', 'run folder')
     .option('--seed <seed>', 'of the noise, the split of the real images and the small classifier', integer, 0)
-    .option('--inception <file>', "the Inception network of FID; else a small classifier's features")
-    .option('--inception-sha256 <hex>', 'of that file')
-    .option(
-      '--inception-backend <name>',
-      'torchscript, or torch-fidelity, which is an optional package',
-      oneOf('torchscript', 'torch-fidelity'),
-      'torchscript',
-    )
-    .option(
-      '--inception-mode <name>',
-      'how images are resized: legacy-tensorflow or pytorch-fid',
-      oneOf('legacy-tensorflow', 'pytorch-fid'),
-      'legacy-tensorflow',
-    )
     .option('--bootstrap <count>', 'resamples behind each interval, 0 for none; 100', integer)
     .option('--device <name>', 'auto, cuda, mps or cpu', oneOf('auto', 'cuda', 'mps', 'cpu'), 'auto')
     .option('--json', 'everything, for programs')
     .action(async (run: string, flags: Flags) => {
-      const { inception: weights, inceptionSha256, inceptionBackend: backend, inceptionMode: mode, bootstrap, json, ...sampling } = flags
+      const {
+        inception: _file,
+        inceptionSha256: _hash,
+        inceptionBackend: _backend,
+        inceptionMode: _mode,
+        bootstrap,
+        json,
+        ...sampling
+      } = flags
+      const inception = inceptionOf(flags)
       const quality = await measureRun(run, {
         ...sampling,
-        // The schema says what is wrong with a hash that is none.
-        ...(weights !== undefined && { inception: { weights, sha256: inceptionSha256 ?? '', backend, mode } }),
+        ...(inception && { inception }),
         ...(bootstrap !== undefined && { numBootstrap: bootstrap }),
         onWarning: (message, code) => log(`warning ${code}: ${message}`),
         onSetup: log,
@@ -86,11 +76,4 @@ function showInterval(low: MeasureValue['low'], high: MeasureValue['high']): str
 /** Four digits that count. */
 function show(value: number | null): string {
   return value === null ? '-' : String(Number(value.toPrecision(4)))
-}
-
-function oneOf(...names: readonly string[]): (text: string) => string {
-  return (text) => {
-    if (!names.includes(text)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
-    return text
-  }
 }

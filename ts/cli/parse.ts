@@ -16,3 +16,10 @@ export function number(text: string): number {
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number')
   return value
 }
+
+export function oneOf(...names: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (!names.includes(text)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
+    return text
+  }
+}

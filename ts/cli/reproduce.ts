@@ -2,6 +2,8 @@
 import type { Command } from 'commander'
 import { ConfigError } from '../index.ts'
 import {
+  ASSUMED_TERAFLOPS,
+  DEFAULT_SEEDS,
   describeRecipe,
   dryRun,
   RECIPES,
@@ -15,33 +17,28 @@ import {
   type Scale,
 } from '../recipe/index.ts'
 import { formatBytes } from './bytes.ts'
+import { inceptionOf, withInception, type InceptionFlags } from './inception.ts'
 import { withInterrupt } from './interrupt.ts'
 import { integer } from './parse.ts'
 import { formatTable } from './table.ts'
 
-interface Flags {
+interface Flags extends InceptionFlags {
   readonly scale: Scale
   readonly seeds?: number
   readonly dryRun?: boolean
   readonly outputDir?: string
   readonly jobs: number
   readonly path?: Record<string, string>
-  readonly inception?: string
-  readonly inceptionSha256?: string
-  readonly inceptionBackend: 'torchscript' | 'torch-fidelity'
-  readonly inceptionMode: 'legacy-tensorflow' | 'pytorch-fid'
   readonly lpips?: string
   readonly device?: NonNullable<Overrides['device']>
   readonly json?: boolean
 }
 
-const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
 const ALL: readonly Recipe[] = [...RECIPES, ...STUDY.map(({ recipe }) => recipe)]
 
 /** Adds the command. */
 export function addReproduce(program: Command, print: (text: string) => void, log: (text: string) => void): void {
-  program
-    .command('reproduce')
+  withInception(program.command('reproduce'))
     .description("a table or figure of the papers, run and printed with the paper's numbers beside ours")
     .argument('<recipe>', '`list`, or one of those that it shows')
     .option('--scale <name>', 'small: embedded data, minutes; paper: as the paper has it', parseScale, 'small')
@@ -50,10 +47,6 @@ export function addReproduce(program: Command, print: (text: string) => void, lo
     .option('--output-dir <folder>', 'where runs and report go; runs/reproduce/RECIPE-SCALE')
     .option('--jobs <runs>', 'runs trained at the same time', integer, 1)
     .option('--path <kind=path>', 'a data set of the paper, where it is not in the cache: cifar10=/data/cifar-10; may be repeated', addPath)
-    .option('--inception <file>', 'the Inception network of FID; else a small classifier, whose numbers are not FID')
-    .option('--inception-sha256 <hex>', 'of that file')
-    .option('--inception-backend <name>', 'torchscript or torch-fidelity', 'torchscript')
-    .option('--inception-mode <name>', 'legacy-tensorflow or pytorch-fid', 'legacy-tensorflow')
     .option('--lpips <file>', 'weights of LPIPS in safetensors, for consistency training as the papers have it')
     .option('--device <name>', 'auto, cuda, mps or cpu')
     .option('--json', 'everything, for programs')
@@ -94,21 +87,12 @@ function parseScale(text: string): Scale {
   throw new ConfigError([{ path: 'scale', message: `expected small or paper, got ${text}` }])
 }
 
-function overridesOf({
-  path: paths,
-  inception,
-  inceptionSha256: sha256,
-  inceptionBackend: backend,
-  inceptionMode: mode,
-  lpips,
-  device,
-}: Flags): Overrides {
-  if (inception !== undefined && sha256 === undefined) {
-    throw new ConfigError([{ path: 'inception-sha256', message: 'expected the SHA-256 of the Inception file, got nothing' }])
-  }
+function overridesOf(flags: Flags): Overrides {
+  const { path: paths, lpips, device } = flags
+  const inception = inceptionOf(flags)
   return {
     ...(paths && { paths }),
-    ...(inception !== undefined && sha256 !== undefined && { inception: { weights: inception, sha256, backend, mode } }),
+    ...(inception && { inception }),
     ...(lpips !== undefined && { lpips }),
     ...(device !== undefined && { device }),
   }
@@ -151,7 +135,7 @@ function formatDryRun(recipe: Recipe, { scale, batchSize, rows }: DryRun): strin
   return [
     `${recipe.title} (${recipe.source}), scale ${scale}`,
     table,
-    `Two steps of a batch of ${batchSize} random images on this machine. Device days: at 60 TFLOP/s, an assumption.`,
+    `Two steps of a batch of ${batchSize} random images on this machine. Device days: at ${ASSUMED_TERAFLOPS} TFLOP/s, an assumption.`,
     ...unknown,
   ].join('\n\n')
 }

@@ -4,7 +4,7 @@ import type { Recipe, Scale, TrainSettings } from './recipe.ts'
 
 /** A pass back takes about twice one forward; consistency training goes forward twice, and back through one of them. */
 const PASSES_OF_A_STEP = { consistency: 4, other: 3 }
-/** What an A100 does of a UNet in TF32 or mixed precision, as a round figure: half to a third of what its data sheet says of dense products. */
+/** Of the device that days are counted in: a round figure, below what the data sheet of an A100 says of dense TF32 products (156). */
 export const ASSUMED_TERAFLOPS = 60
 
 export interface Cost {

@@ -42,11 +42,12 @@ export function describeRecipe(recipe: Recipe, scale: Scale, seeds: number): Rec
 }
 
 function needsOf({ settings }: ReturnType<Recipe['arms']>[number]): string[] {
-  const dataset = settings.dataset as { readonly kind: string; readonly path?: string }
+  const dataset = settings.dataset as { readonly kind: string; readonly path?: string; readonly repo?: string }
   const { objective } = settings
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
   return [
     ...(FETCHED.has(dataset.kind) ? [`${dataset.kind} (immiscible data fetch ${dataset.kind})`] : []),
+    ...(dataset.repo !== undefined ? [`${dataset.repo} of the Hub (immiscible data fetch ${dataset.repo})`] : []),
     ...(dataset.path !== undefined ? [`${dataset.path} (--path ${dataset.kind}=...)`] : []),
     ...(isLpips ? ['LPIPS weights (--lpips)'] : []),
   ]

@@ -73,7 +73,7 @@ function showPaper(figure: Figure | undefined): string {
 
 function describeSources(tables: readonly Table[]): string[] {
   const results = tables.flatMap(({ rows }) => rows.flatMap(({ figures }) => figures.flatMap(({ paper }) => paper ?? [])))
-  const sources = [...new Set(results.map(({ source }) => source))]
+  const sources = [...new Set(results.flatMap(({ source }) => source.split('; ')))]
   const trusts = [...new Set(results.map(({ trust }) => trust))].toSorted()
   if (sources.length === 0) return []
   return [`The paper's numbers: ${sources.join('; ')}. ${trusts.map((trust) => TRUST[trust]).join('; ')}.`]

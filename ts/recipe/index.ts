@@ -1,7 +1,8 @@
 /** immiscible/recipe: the papers' tables and figures, to list and to run. Exports only. */
 export { RECIPES } from './table.ts'
 export { STUDY } from './study.ts'
-export { reproduce, type Overrides, type ReproduceOptions, type Reproduction } from './reproduce.ts'
+export { ASSUMED_TERAFLOPS } from './cost.ts'
+export { DEFAULT_SEEDS, reproduce, type Overrides, type ReproduceOptions, type Reproduction } from './reproduce.ts'
 export { dryRun, type DryRun, type DryRunRow } from './dry-run.ts'
 export { describeRecipe, type RecipeDescription } from './describe.ts'
 export { formatReport, formatTable } from './format.ts'

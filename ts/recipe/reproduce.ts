@@ -38,7 +38,8 @@ export interface Reproduction {
   readonly report: Report
 }
 
-const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
+/** Runs of each arm where nobody says how many. */
+export const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
 
 /** Runs what is not there yet, and writes report.md, report.json and pictures. Rejects with a ConfigError where the folder holds something else. */
 export async function reproduce(recipe: Recipe, options: ReproduceOptions = {}): Promise<Reproduction> {

@@ -103,7 +103,9 @@ export function speedTable(context: Context, baselineOf: (arm: string) => string
   const rows = armsOf(context)
     .filter((arm) => baselineOf(arm) !== arm)
     .map((arm) => {
-      const speed = trainingSpeed(curvesOf(baselineOf(arm)), curvesOf(arm))
+      const baseline = curvesOf(baselineOf(arm))
+      if (baseline.some(({ values }) => values.length === 0)) return { label: arm, figures: [{ ours: 'no finite value of the baseline' }] }
+      const speed = trainingSpeed(baseline, curvesOf(arm))
       return {
         label: arm,
         figures: [

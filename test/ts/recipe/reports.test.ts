@@ -54,6 +54,13 @@ test('paper 2, Table 8: best values over seeds, and how much sooner k = 8 is the
   expect(notes).toEqual([])
 })
 
+test('a baseline that has no finite value has no speed to compare with, and the rest of the report stands', async () => {
+  const context = scriptedContext(paper2Table8, { seeds: [0], value: ({ arm, step }) => (arm === 'baseline' ? null : falling(step)) })
+  const { tables } = await paper2Table8.report(context)
+  expect(cellsOf(tables[0])[2]).toEqual(['k = 2', '2 | 4.94', expect.anything()])
+  expect(cellsOf(tables[1])[1]).toEqual(['k = 2', 'no finite value of the baseline'])
+})
+
 test('the plot has a line for each arm: means over seeds within their range, and the real images', async () => {
   const context = scriptedContext(paper2Table8, { seeds: [0, 1, 2], folder: '/out', value: ({ seed, step }) => falling(step) + seed })
   await paper2Table8.report(context)
