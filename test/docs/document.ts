@@ -52,7 +52,7 @@ export const SHORTER: readonly (readonly [long: RegExp, short: string])[] = [
   [/(--max-train-steps )\d{3,}/g, '$18'],
   [/(maxTrainSteps"?: )\d[\d_]{2,}/g, '$18'],
   [/(--batch-sizes )\d{3,}(?:,\d+)*/g, '$18,16'],
-  [/(--num-images )\d{2,}/g, '$14'],
+  [/(--num-images )\d{2,}/g, '$116'],
   [/(--seeds )\d+/g, '$12'],
   [/(immiscible evaluate \S+)/g, '$1 --num-images 4 --num-inference-steps 2'],
 ]

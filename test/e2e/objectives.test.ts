@@ -25,7 +25,7 @@ const CASES: Readonly<Record<string, Case>> = {
     sampled: { numInferenceSteps: 2 },
     pipeline: 'ConsistencyModelPipeline',
   },
-  flow: { objective: { kind: 'flow', timeSampling: 'logit_normal' }, sampled: { solver: 'dopri5' }, pipeline: 'ImmisciblePipeline' },
+  flow: { objective: { kind: 'flow', timeSampling: 'logit_normal' }, sampled: { numInferenceSteps: 3 }, pipeline: 'ImmisciblePipeline' },
 }
 
 test.each(Object.entries(CASES))(

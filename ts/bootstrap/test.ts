@@ -38,7 +38,7 @@ function listSteps(python: string): readonly Step[] {
       name: 'pytest',
       group: 'py',
       cwd: 'py',
-      commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '../test/py', '../test/gpu']],
+      commands: [[python, '-m', 'pytest', '-c', 'pyproject.toml', '-n', '2', '../test/py', '../test/gpu']],
       isLive: true,
     },
     {
