@@ -37,12 +37,13 @@ def open_evaluation(welcome: Welcome, device: torch.device) -> Evaluate | None:
     config, dataset = welcome.config.evaluation, welcome.dataset
     images, labels = read_pixels(real.images, real.labels, dataset.image_shape, dataset.num_classes)
     file = config.inception
+    split = getattr(welcome.config.dataset, "split", None)
     try:
         judge = open_judge(
             images,
             labels,
             dataset.num_classes,
-            name=dataset.name,
+            name=dataset.name if split is None else f"{dataset.name}, split {split}",
             inception=file and InceptionFile(file.weights, file.sha256, file.backend, file.mode),
             num_images=config.num_images,
             seed=config.seed,

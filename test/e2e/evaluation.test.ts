@@ -54,6 +54,26 @@ test('is measured for each number of inference steps, disturbs no weight, and co
   expect(figures(readEvents(resumed.runFolder))).toEqual(told)
 })
 
+test('of a data set with splits, the text says which the real images are of', { timeout: 180 * SECONDS }, async () => {
+  const folder = temporaryFolder()
+  const numImages = 60
+  const header = (...lengths: number[]): Buffer => {
+    const bytes = Buffer.alloc(4 + 4 * lengths.length)
+    bytes.writeUInt16BE(0x08_00 | lengths.length, 2)
+    for (const [at, length] of lengths.entries()) bytes.writeUInt32BE(length, 4 + 4 * at)
+    return bytes
+  }
+  const pixels = Uint8Array.from({ length: numImages * 64 }, (_, at) => (at * 2_654_435_761) >>> 24)
+  const labels = Uint8Array.from({ length: numImages }, (_, at) => at % 10)
+  writeFileSync(join(folder, 't10k-images-idx3-ubyte'), Buffer.concat([header(numImages, 8, 8), pixels]))
+  writeFileSync(join(folder, 't10k-labels-idx1-ubyte'), Buffer.concat([header(numImages), labels]))
+  const dataset = { kind: 'idx', path: folder, split: 'test' } as const
+  const evaluation = { everySteps: 2, numImages: 16 }
+  const { runFolder } = await trainImmiscible({ ...MEASURED, dataset, evaluation, maxTrainSteps: 2, outputDir: join(folder, 'run') })
+  const [{ reference }] = eventsOf(readEvents(runFolder), 'evaluation')
+  expect(reference).toMatch(/^30 of the 60 images of mnist-test, split test;/)
+})
+
 test.each([
   ['a hash that is another', (file: string) => ({ weights: file, sha256: 'ab'.repeat(32) }), /inception\.pt.*abab/],
   ['no file', (file: string) => ({ weights: `${file}.gone`, sha256: 'ab'.repeat(32) }), /inception\.pt\.gone/],

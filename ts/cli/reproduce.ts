@@ -2,9 +2,9 @@
 import type { Command } from 'commander'
 import { ConfigError } from '../index.ts'
 import {
-  ASSUMED_TERAFLOPS,
   DEFAULT_SEEDS,
   describeRecipe,
+  DEVICES,
   dryRun,
   RECIPES,
   reproduce,
@@ -34,7 +34,8 @@ interface Flags extends InceptionFlags {
   readonly json?: boolean
 }
 
-const ALL: readonly Recipe[] = [...RECIPES, ...STUDY.map(({ recipe }) => recipe)]
+const STUDIES: readonly Recipe[] = STUDY.map(({ recipe }) => recipe)
+const ALL: readonly Recipe[] = [...RECIPES, ...STUDIES]
 
 /** Adds the command. */
 export function addReproduce(program: Command, print: (text: string) => void, log: (text: string) => void): void {
@@ -56,6 +57,9 @@ export function addReproduce(program: Command, print: (text: string) => void, lo
       if (!recipe) {
         const message = `expected list or one of ${ALL.map((one) => one.id).join(', ')}, got ${id}`
         throw new ConfigError([{ path: 'recipe', message }])
+      }
+      if (flags.scale === 'paper' && STUDIES.includes(recipe)) {
+        throw new ConfigError([{ path: 'scale', message: `expected small, the only scale of ${id}, got paper` }])
       }
       await withInterrupt(async (signal) => {
         const { scale, seeds, outputDir, jobs } = flags
@@ -99,24 +103,30 @@ function overridesOf(flags: Flags): Overrides {
 }
 
 function list({ scale, seeds = DEFAULT_SEEDS[scale], json }: Flags): string {
-  const descriptions = ALL.map((recipe) => describeRecipe(recipe, scale, seeds))
+  const descriptions = (scale === 'small' ? ALL : RECIPES).map((recipe) => describeRecipe(recipe, scale, seeds))
   if (json) return JSON.stringify(descriptions, null, 2)
   const rows = descriptions.map((recipe) => [
     recipe.id,
     recipe.title,
     recipe.numArms === 0 ? 'none' : `${recipe.numArms} x ${recipe.seeds}`,
-    recipe.forwardPasses === 0 ? '-' : (recipe.forwardPasses / 1e6).toFixed(1),
+    recipe.numArms === 0 ? 'minutes' : formatCost(recipe.cost.seconds),
     recipe.needs.join(', ') || '-',
     knownOf(recipe),
   ])
-  const header = ['recipe', 'what', 'runs', 'million passes', 'needs', 'known']
-  return `${formatTable([header, ...rows])}\n\nScale ${scale}. Passes: images forward through the network, the way back of a training step counts as two. \`reproduce RECIPE --scale ${scale} --dry-run\` measures what one costs.`
+  const header = ['recipe', 'what', 'runs', 'time', 'needs', 'known']
+  return `${formatTable([header, ...rows])}\n\nScale ${scale}. Time: on ${DEVICES[scale].name}. \`reproduce RECIPE --scale ${scale} --dry-run\` tells more of one.\n${NEEDS[scale]}`
+}
+
+const NEEDS: Readonly<Record<Scale, string>> = {
+  small: 'Nothing has to be downloaded.',
+  paper:
+    'Needs: data sets by `immiscible data fetch NAME` or `--path KIND=PATH`, weights of LPIPS by `--lpips`; FID rather than a small classifier by `--inception`.',
 }
 
 function knownOf({ numKnown, unknown }: RecipeDescription): string {
-  return [numKnown > 0 ? `${numKnown} numbers` : 'no number', ...(unknown.length > 0 ? [`${unknown.length} settings unknown`] : [])].join(
-    ', ',
-  )
+  const count = (many: number, one: string): string => `${many} ${one}${many === 1 ? '' : 's'}`
+  const settings = unknown.length > 0 ? [`${count(unknown.length, 'setting')} unknown`] : []
+  return [numKnown > 0 ? count(numKnown, 'number') : 'no number', ...settings].join(', ')
 }
 
 function formatDryRun(recipe: Recipe, { scale, batchSize, rows }: DryRun): string {
@@ -127,15 +137,18 @@ function formatDryRun(recipe: Recipe, { scale, batchSize, rows }: DryRun): strin
     'activations per image',
     'GFLOP per image',
     'PFLOP in all',
-    'device days',
+    'time',
     'losses, or why not',
   ]
-  const table = rows.length > 0 ? formatTable([header, ...rows.map(rowOf)], { mayCut: false }) : 'nothing is trained'
+  const table = rows.length > 0 ? formatTable([header, ...rows.map(rowOf)], { mayCut: false }) : undefined
   const unknown = recipe.unknown(scale).map((text) => `not known: ${text}`)
   return [
     `${recipe.title} (${recipe.source}), scale ${scale}`,
-    table,
-    `Two steps of a batch of ${batchSize} random images on this machine. Device days: at ${ASSUMED_TERAFLOPS} TFLOP/s, an assumption.`,
+    ...(table === undefined
+      ? [
+          `Nothing is trained: batches are assigned and measured, of ${[...new Set(recipe.datasets?.(scale).map(({ kind }) => kind))].join(', ')}.`,
+        ]
+      : [table, `Two steps of a batch of ${batchSize} random images on this machine. Time: of each run, on ${DEVICES[scale].name}.`]),
     ...unknown,
   ].join('\n\n')
 }
@@ -149,7 +162,18 @@ function rowOf({ arm, training, cost, losses, note }: DryRunRow): string[] {
     training ? formatBytes(training.activationBytes) : '-',
     training ? (training.forwardFlops / 1e9).toFixed(2) : '-',
     cost ? cost.petaflops.toFixed(cost.petaflops < 10 ? 3 : 0) : '-',
-    cost ? cost.deviceDays.toFixed(cost.deviceDays < 1 ? 4 : 1) : '-',
+    cost ? formatCost(cost.seconds) : '-',
     [shown, note].filter(Boolean).join('; '),
   ]
+}
+
+/** As far as an estimate goes: two digits. */
+function formatCost(seconds: number): string {
+  const units = [
+    ['days', 86_400],
+    ['h', 3600],
+  ] as const
+  // Two at least: one and a half of what is larger tells less.
+  const [unit, size] = units.find(([, length]) => seconds >= 2 * length) ?? ['min', 60]
+  return `${Number((seconds / size).toPrecision(2))} ${unit}`
 }

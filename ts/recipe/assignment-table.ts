@@ -3,11 +3,13 @@ import { analyzeAssignment, type AnalysisDataset, type AnalysisRow, type Assignm
 import type { Context, Figure, Scale, Table } from './recipe.ts'
 import { paperResult } from './tables.ts'
 
-/** The data sets at hand at each scale. */
-export const ANALYZED: Readonly<Record<Scale, readonly AnalysisDataset[]>> = {
+/** The data sets that are measured at each scale. */
+const ANALYZED: Readonly<Record<Scale, readonly AnalysisDataset[]>> = {
   paper: [{ kind: 'cifar10' }],
   small: [{ kind: 'digits' }, { kind: 'emoji' }],
 }
+
+export const analyzed = (scale: Scale): readonly AnalysisDataset[] => ANALYZED[scale]
 
 export const UNKNOWN_ANALYZED = ['the images that were measured, and their scale: CIFAR-10 in [-1, 1] is taken']
 
@@ -30,7 +32,7 @@ interface Column {
 export async function assignmentTables(context: Context, batchSizes: readonly number[], columns: readonly Column[]): Promise<Table[]> {
   const strategies = [...new Set(columns.map(({ strategy }) => strategy))]
   const tables: Table[] = []
-  for (const dataset of ANALYZED[context.scale]) {
+  for (const dataset of context.datasets) {
     const analysis = await analyze(context, { dataset, strategies, batchSizes })
     tables.push({
       title: describeAnalysis(analysis),

@@ -1,7 +1,7 @@
 /** What a recipe is before it is run: how much it trains, what it needs, and how much of the paper's side is known. */
-import { PAPER_RESULTS } from '../index.ts'
-import { countRecipePasses } from './cost.ts'
-import type { Recipe, Scale } from './recipe.ts'
+import { PAPER_RESULTS, type AnalysisDataset } from '../index.ts'
+import { recipeCost, type Cost } from './cost.ts'
+import type { Recipe, Scale, TrainSettings } from './recipe.ts'
 
 export interface RecipeDescription {
   readonly id: string
@@ -12,19 +12,20 @@ export interface RecipeDescription {
   readonly numArms: number
   readonly blocked: readonly { readonly arm: string; readonly why: string }[]
   readonly seeds: number
-  /** Images that go forward through a network in all runs, as Cost counts them; 0: nothing is trained. */
-  readonly forwardPasses: number
-  /** Data sets and files that do not come with the package. */
+  /** Of all runs; 0 where nothing is trained. */
+  readonly cost: Cost
+  /** Data sets that do not come with the package, by their kinds or repositories, and `LPIPS` for its weights. */
   readonly needs: readonly string[]
   /** Numbers of the paper that stand beside ours. */
   readonly numKnown: number
   readonly unknown: readonly string[]
 }
 
-const FETCHED = new Set(['cifar10', 'cifar100', 'celeba', 'idx'])
+const EMBEDDED = new Set(['digits', 'emoji', 'gaussian'])
 
 export function describeRecipe(recipe: Recipe, scale: Scale, seeds: number): RecipeDescription {
   const arms = recipe.arms(scale)
+  const datasets = recipe.datasets?.(scale) ?? []
   const able = arms.filter(({ blocked }) => blocked === undefined)
   return {
     id: recipe.id,
@@ -34,21 +35,19 @@ export function describeRecipe(recipe: Recipe, scale: Scale, seeds: number): Rec
     numArms: able.length,
     blocked: arms.flatMap(({ label, blocked }) => (blocked === undefined ? [] : [{ arm: label, why: blocked }])),
     seeds: able.length > 0 ? seeds : 0,
-    forwardPasses: countRecipePasses(recipe, scale, seeds),
-    needs: [...new Set(able.flatMap(needsOf))],
+    cost: recipeCost(recipe, scale, seeds),
+    needs: [...new Set([...able.flatMap(({ settings }) => needsOf(settings)), ...datasets.flatMap(needsOfData)])],
     numKnown: PAPER_RESULTS.filter(({ recipe: id }) => id === recipe.id).length,
     unknown: recipe.unknown(scale),
   }
 }
 
-function needsOf({ settings }: ReturnType<Recipe['arms']>[number]): string[] {
-  const dataset = settings.dataset as { readonly kind: string; readonly path?: string; readonly repo?: string }
-  const { objective } = settings
+function needsOf({ dataset, objective }: TrainSettings): string[] {
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
-  return [
-    ...(FETCHED.has(dataset.kind) ? [`${dataset.kind} (immiscible data fetch ${dataset.kind})`] : []),
-    ...(dataset.repo !== undefined ? [`${dataset.repo} of the Hub (immiscible data fetch ${dataset.repo})`] : []),
-    ...(dataset.path !== undefined ? [`${dataset.path} (--path ${dataset.kind}=...)`] : []),
-    ...(isLpips ? ['LPIPS weights (--lpips)'] : []),
-  ]
+  return [...needsOfData(dataset as AnalysisDataset), ...(isLpips ? ['LPIPS'] : [])]
+}
+
+function needsOfData(dataset: AnalysisDataset): string[] {
+  if ('repo' in dataset && dataset.repo) return [dataset.repo]
+  return EMBEDDED.has(dataset.kind) ? [] : [dataset.kind]
 }

@@ -6,6 +6,7 @@ import { describeTraining, ImmiscibleError, trainImmiscible, type OwnDataset, ty
 import { costOf, type Cost } from './cost.ts'
 import type { Arm, Recipe, Scale, TrainSettings } from './recipe.ts'
 import { overriddenArms, type Overrides } from './reproduce.ts'
+import { networkShapeOf } from './shape.ts'
 
 const NUM_STEPS = 2
 /** Images of a reduced batch, and of the random data set. */
@@ -21,7 +22,7 @@ export interface DryRunRow {
   readonly arm: string
   /** Losses of the two steps; undefined where nothing was trained. */
   readonly losses?: readonly (number | null)[]
-  /** Why it was not trained, or of which arm it differs in its assignment alone. */
+  /** Why it was not trained, or the arm with whose network it was. */
   readonly note?: string
   readonly isBlocked: boolean
   readonly training?: TrainingCost
@@ -38,17 +39,19 @@ export interface DryRun {
 export async function dryRun(recipe: Recipe, options: DryRunOptions): Promise<DryRun> {
   const { scale, signal, log = () => undefined } = options
   const rows: DryRunRow[] = []
-  const trained = new Map<string, DryRunRow>()
+  const trained = new Map<string, DryRunRow & { training: TrainingCost }>()
   for (const arm of overriddenArms(recipe, scale, options)) {
     if (signal?.aborted) throw new ImmiscibleError('ABORTED', 'interrupted', { cause: signal.reason })
     const { key, settings, note } = reduce(arm.settings)
     const twin = trained.get(key)
     if (arm.blocked !== undefined) rows.push({ arm: arm.label, isBlocked: true, note: arm.blocked })
-    else if (twin) rows.push({ ...twin, arm: arm.label, note: `as "${twin.arm}" but for its data and assignment` })
-    else {
+    else if (twin) {
+      const cost = costOf(arm.settings, scale, twin.training)
+      rows.push({ ...twin, arm: arm.label, cost, note: `the same network as of "${twin.arm}"` })
+    } else {
       log(`${arm.label}: ${NUM_STEPS} steps`)
-      const row = await tryArm(arm, settings, note, { ...(signal && { signal }), log })
-      if (!row.isBlocked) trained.set(key, row)
+      const row = await tryArm(arm, scale, settings, note, { ...(signal && { signal }), log })
+      if (row.training) trained.set(key, { ...row, training: row.training })
       rows.push(row)
     }
   }
@@ -57,6 +60,7 @@ export async function dryRun(recipe: Recipe, options: DryRunOptions): Promise<Dr
 
 async function tryArm(
   arm: Arm,
+  scale: Scale,
   settings: TrainSettings,
   note: string | undefined,
   { signal, log }: { signal?: AbortSignal; log: (line: string) => void },
@@ -68,7 +72,14 @@ async function tryArm(
     const losses: (number | null)[] = []
     for await (const event of run) if (event.kind === 'step') losses.push(event.loss)
     await run
-    return { arm: arm.label, losses, isBlocked: false, training, cost: costOf(arm.settings, training), ...(note !== undefined && { note }) }
+    return {
+      arm: arm.label,
+      losses,
+      isBlocked: false,
+      training,
+      cost: costOf(arm.settings, scale, training),
+      ...(note !== undefined && { note }),
+    }
   } catch (error) {
     if (signal?.aborted) throw error
     return { arm: arm.label, isBlocked: true, note: (error as Error).message }
@@ -82,7 +93,7 @@ function reduce(settings: TrainSettings): { key: string; settings: TrainSettings
   const { network, conditioning } = settings
   const objective = settings.objective ?? 'ddim'
   const isWithoutWeights = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips' && !objective.lpipsWeights
-  const dataset = randomImages(settings.dataset as { kind: string; resolution?: number })
+  const dataset = randomImages(settings)
   const reduced: TrainSettings = {
     ...settings,
     dataset,
@@ -105,26 +116,9 @@ function withoutPool(assignment: TrainSettings['assignment']): TrainSettings['as
   return rest
 }
 
-/** Channels, height and width of a set, and its classes. */
-function shapeOf({ kind, resolution }: { kind: string; resolution?: number }): {
-  imageShape: OwnDataset['imageShape']
-  numClasses: number
-} {
-  switch (kind) {
-    case 'digits':
-      return { imageShape: [1, 8, 8], numClasses: 10 }
-    case 'cifar10':
-      return { imageShape: [3, 32, 32], numClasses: 10 }
-    default: {
-      const side = resolution ?? 64
-      return { imageShape: [3, side, side], numClasses: 0 }
-    }
-  }
-}
-
-function randomImages(section: { kind: string; resolution?: number }): OwnDataset {
-  const { kind, resolution: _resolution, ...options } = section
-  const { imageShape, numClasses } = shapeOf(section)
+function randomImages(settings: TrainSettings): OwnDataset {
+  const { kind, ...options } = settings.dataset as { kind: string }
+  const { imageShape, numClasses } = networkShapeOf(settings)
   const size = imageShape.reduce((product, length) => product * length)
   const augmentation = Object.fromEntries(Object.entries(options).filter(([key]) => AUGMENTATION.has(key)))
   const images = Array.from({ length: BATCH }, (_, at) => ({

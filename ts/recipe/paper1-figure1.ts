@@ -1,6 +1,6 @@
 /** Paper 1, Figure 1: how small the change is, "only a 2% reduction in distance". */
 import type { AnalysisDataset } from '../index.ts'
-import { analyze, ANALYZED, describeAnalysis, QUANTITIES, scaled, UNKNOWN_ANALYZED } from './assignment-table.ts'
+import { analyze, analyzed, describeAnalysis, QUANTITIES, scaled, UNKNOWN_ANALYZED } from './assignment-table.ts'
 import type { Recipe, Table } from './recipe.ts'
 import { paperResult } from './tables.ts'
 import { unknownAtPaperScale } from './unknown.ts'
@@ -16,9 +16,10 @@ export const paper1Figure1: Recipe = {
   source: 'Li et al. 2024, arXiv 2406.12303, Fig. 1',
   unknown: (scale) => [`the batch size: ${BATCH_SIZE}, as of DDIM, is taken`, ...unknownAtPaperScale(scale, UNKNOWN_ANALYZED)],
   arms: () => [],
+  datasets: (scale) => [...analyzed(scale), GAUSSIAN],
   async report(context) {
     const tables: Table[] = []
-    for (const dataset of [...ANALYZED[context.scale], GAUSSIAN]) {
+    for (const dataset of context.datasets) {
       const analysis = await analyze(context, { dataset, strategies: ['paper-linear'], batchSizes: [BATCH_SIZE] })
       tables.push({
         title: describeAnalysis(analysis),

@@ -1,5 +1,5 @@
 /** Paper 1, Table 2: how much nearer the noise is after the linear assignment, and how long that takes, by batch size. */
-import { assignmentTables, UNKNOWN_ANALYZED } from './assignment-table.ts'
+import { analyzed, assignmentTables, UNKNOWN_ANALYZED } from './assignment-table.ts'
 import type { Recipe } from './recipe.ts'
 import { unknownAtPaperScale } from './unknown.ts'
 
@@ -9,6 +9,7 @@ export const paper1Table2: Recipe = {
   source: 'Li et al. 2024, arXiv 2406.12303, Table 2',
   unknown: (scale) => unknownAtPaperScale(scale, UNKNOWN_ANALYZED),
   arms: () => [],
+  datasets: analyzed,
   async report(context) {
     return {
       tables: await assignmentTables(

@@ -24,9 +24,10 @@ export const paper2Section43: Recipe = {
     ...unknownAtPaperScale(scale, 'the images, and their scale: CIFAR-10 in [-1, 1] is taken'),
   ],
   arms: () => [],
-  async report({ recipe, scale, log }) {
+  datasets: (scale) => DATASETS[scale],
+  async report({ recipe, datasets, log }) {
     const tables: Table[] = []
-    for (const dataset of DATASETS[scale]) {
+    for (const dataset of datasets) {
       const gaussianity = await measureGaussianity({
         dataset,
         batchSize: BATCH_SIZE,

@@ -1,5 +1,5 @@
 /** Paper 2, Table 2: how long the linear assignment (LA) and the nearest of k noises (KNN) take, by batch size. */
-import { assignmentTables } from './assignment-table.ts'
+import { analyzed, assignmentTables } from './assignment-table.ts'
 import type { Recipe } from './recipe.ts'
 import { unknownAtPaperScale } from './unknown.ts'
 
@@ -12,6 +12,7 @@ export const paper2Table2: Recipe = {
     ...unknownAtPaperScale(scale, 'the images: CIFAR-10 is taken'),
   ],
   arms: () => [],
+  datasets: analyzed,
   async report(context) {
     return {
       tables: await assignmentTables(

@@ -1,6 +1,6 @@
 /** Paper 2, Table 7: the best k by objective, and how much nearer the nearest of k noises is, on real and on Gaussian images. */
 import type { AnalysisDataset, AssignmentAnalysis } from '../index.ts'
-import { analyze, ANALYZED, describeImages, QUANTITIES, scaled } from './assignment-table.ts'
+import { analyze, analyzed, describeImages, QUANTITIES, scaled } from './assignment-table.ts'
 import type { Figure, Recipe } from './recipe.ts'
 import { paperResult } from './tables.ts'
 import { unknownAtPaperScale } from './unknown.ts'
@@ -24,10 +24,11 @@ export const paper2Table7: Recipe = {
   source: 'Li et al. 2025, arXiv 2505.18521, Table 7',
   unknown: (scale) => unknownAtPaperScale(scale, 'the scale of the images: [-1, 1] is taken'),
   arms: () => [],
+  datasets: (scale) => [...analyzed(scale), ...GAUSSIAN],
   async report(context) {
     const strategies = [...new Set(Object.values(CANDIDATES))].map((candidates) => `paper-knn:candidates=${candidates}`)
     const analyses: AssignmentAnalysis[] = []
-    for (const dataset of [...ANALYZED[context.scale], ...GAUSSIAN]) {
+    for (const dataset of context.datasets) {
       analyses.push(await analyze(context, { dataset, strategies, batchSizes: [BATCH_SIZE], numSeeds: NUM_SEEDS }))
     }
     const rows = Object.entries(CANDIDATES).map(([objective, candidates]) => {

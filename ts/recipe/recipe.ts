@@ -1,5 +1,5 @@
 /** What a recipe is: the runs behind a table or figure of a paper, at two scales, and how they become that table. */
-import type { Estimate, MetricCurve, PaperResult, RunCurves, TrainInput } from '../index.ts'
+import type { AnalysisDataset, Estimate, MetricCurve, PaperResult, RunCurves, TrainInput } from '../index.ts'
 
 /** paper: as the paper has it. small: the same comparison on embedded data, in minutes on two cores. */
 export type Scale = 'paper' | 'small'
@@ -24,6 +24,8 @@ export interface Recipe {
   unknown(scale: Scale): readonly string[]
   /** Empty: nothing is trained. */
   arms(scale: Scale): readonly Arm[]
+  /** Whose batches are assigned and measured without training; default: none. */
+  datasets?(scale: Scale): readonly AnalysisDataset[]
   report(context: Context): Promise<Report>
 }
 
@@ -44,6 +46,8 @@ export interface Context {
   readonly seeds: readonly number[]
   /** Every arm that can run, with a run for each seed, in their order. */
   readonly runs: readonly ArmRun[]
+  /** Those of the recipe, where they lie. */
+  readonly datasets: readonly AnalysisDataset[]
   /** The metric that stands for the papers' FID: `fid` where its network was given, else `fdClassifier`. */
   readonly metric: string
   readonly log: (line: string) => void

@@ -1,7 +1,7 @@
 /** reproduce(): a recipe from its first run to its table, in one folder, and from there on where it was interrupted. */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError, type EvaluationConfig } from '../index.ts'
+import { ConfigError, type AnalysisDataset, type EvaluationConfig } from '../index.ts'
 import { listCells, runCells, type Cell } from './cells.ts'
 import { formatReport } from './format.ts'
 import type { Arm, Context, Recipe, Report, Scale, TrainSettings } from './recipe.ts'
@@ -55,7 +55,8 @@ export async function reproduce(recipe: Recipe, options: ReproduceOptions = {}):
   claim(join(folder, 'recipe.json'), recipe.id, scale, cells)
   const signal = options.signal ?? new AbortController().signal
   const runs = await runCells(cells, { folder: join(folder, 'runs'), jobs, metric, signal, log })
-  const context: Context = { recipe, scale, folder, seeds: cells.length > 0 ? seeds : [], runs, metric, log }
+  const datasets = overriddenDatasets(recipe, scale, options)
+  const context: Context = { recipe, scale, folder, seeds: cells.length > 0 ? seeds : [], runs, datasets, metric, log }
   const report = await recipe.report(context)
   const text = formatReport(context, report, commandOf(recipe, scale, numSeeds, cells.length > 0))
   writeWhole(join(folder, 'report.json'), `${JSON.stringify(toJson(context, report), null, 2)}\n`)
@@ -68,14 +69,25 @@ export function overriddenArms(recipe: Recipe, scale: Scale, overrides: Override
   return recipe.arms(scale).map((arm) => ({ ...arm, settings: override(arm.settings, overrides) }))
 }
 
+/** The data sets that a recipe measures, where the caller has them. */
+function overriddenDatasets(recipe: Recipe, scale: Scale, { paths = {} }: Overrides): AnalysisDataset[] {
+  return (recipe.datasets?.(scale) ?? []).map((dataset) => placed(dataset, paths))
+}
+
+/** A data set of a path that the caller names; one of the Hub is then a folder. */
+function placed<Section extends { kind: string }>(section: Section, paths: Readonly<Record<string, string>>): Section {
+  const path = paths[section.kind]
+  if (path === undefined) return section
+  const { repo: _repo, ...rest } = section as Section & { repo?: string }
+  return { ...rest, path } as Section & { path: string }
+}
+
 function override(settings: TrainSettings, { paths = {}, inception, lpips, device }: Overrides): TrainSettings {
   const { dataset, evaluation, objective, worker } = settings
-  const { repo: _repo, ...section } = dataset as { kind: string; repo?: string }
-  const path = paths[section.kind]
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
   return {
     ...settings,
-    ...(path !== undefined && { dataset: { ...section, path } as TrainSettings['dataset'] }),
+    dataset: typeof dataset === 'object' && 'kind' in dataset ? placed(dataset, paths) : dataset,
     ...(inception && { evaluation: { ...evaluation, inception } }),
     ...(lpips !== undefined && isLpips && { objective: { ...objective, lpipsWeights: lpips } }),
     ...(device !== undefined && { worker: { ...worker, device } }),

@@ -255,6 +255,8 @@ def poison(_: int) -> None:
         if batch.step != 7:
             return train_step(trainer, batch)
         Path(os.environ["HOOK_FOLDER"], "poison.bin").write_bytes(batch.images.numpy().tobytes())
+        # That step 6 is done is still on its way: had one life told it and another not, that would be progress.
+        time.sleep(0.5)
         os._exit(9)
 
     owner.train_step = planted

@@ -16,6 +16,8 @@ import {
   type PaperResult,
 } from '../../../ts/index.ts'
 import type { drawPlot } from '../../../ts/plot.ts'
+import { DEVICES } from '../../../ts/recipe/cost.ts'
+import { describeRecipe, type RecipeDescription } from '../../../ts/recipe/describe.ts'
 import type { Arm, Recipe, Report, Scale } from '../../../ts/recipe/recipe.ts'
 import { RECIPES } from '../../../ts/recipe/table.ts'
 import { scriptedContext } from '../../fixture/recipe-runs.ts'
@@ -159,4 +161,18 @@ test("rows of paper 1's Table 1 are arms of its recipe", () => {
   const recipe = RECIPES.find(({ id }) => id === 'paper1-table1')
   for (const scale of SCALES)
     expect(recipe?.arms(scale).map(({ label }) => label)).toEqual(PAPER_SETTINGS.map(({ experiment }) => experiment))
+})
+
+test('what the list says of a recipe: time by the scale, and what has to be fetched, also where nothing is trained', () => {
+  const described = (id: string, scale: Scale): RecipeDescription =>
+    describeRecipe(RECIPES.find((recipe) => recipe.id === id) as Recipe, scale, 2)
+  expect(described('paper1-table2', 'paper')).toMatchObject({ numArms: 0, seeds: 0, needs: ['cifar10'], cost: { seconds: 0 } })
+  expect(described('paper1-figure1', 'small').needs).toEqual([])
+  expect(described('paper2-table3', 'paper').needs).toEqual(['cifar10', 'LPIPS'])
+  expect(described('paper1-figure4', 'paper').needs).toEqual(['cifar10', 'LPIPS', 'celeba', 'zh-plus/tiny-imagenet'])
+  // Arms of 128, 256 and 512, each twice, over two seeds: 163,800 steps there and twice as much back, and seven times 50,000 samples of 50 calls.
+  const { cost } = described('paper1-figure8', 'paper')
+  expect(cost.forwardPasses).toBe(2 * 2 * (3 * 163_800 * (128 + 256 + 512) + 3 * 7 * 50_000 * 50))
+  expect(cost.seconds).toBeCloseTo((cost.petaflops * 1e15) / DEVICES.paper.flopsPerSecond, 3)
+  expect(described('paper2-table8', 'small').cost.seconds).toBeGreaterThan(60)
 })
