@@ -1,13 +1,10 @@
 /** Paper 1, Figure 1: how small the change is, "only a 2% reduction in distance". */
-import type { AnalysisDataset } from '../index.ts'
 import { analyze, analyzed, describeAnalysis, QUANTITIES, scaled, UNKNOWN_ANALYZED } from './assignment-table.ts'
 import type { Recipe, Table } from './recipe.ts'
 import { paperResult } from './tables.ts'
 import { unknownAtPaperScale } from './unknown.ts'
 
 const BATCH_SIZE = 256
-/** As large as CIFAR-10 in [-1, 1], and as many numbers. */
-const GAUSSIAN: AnalysisDataset = { kind: 'gaussian', imageRms: 0.5 }
 const CHANGE = QUANTITIES.distanceChange
 
 export const paper1Figure1: Recipe = {
@@ -16,7 +13,7 @@ export const paper1Figure1: Recipe = {
   source: 'Li et al. 2024, arXiv 2406.12303, Fig. 1',
   unknown: (scale) => [`the batch size: ${BATCH_SIZE}, as of DDIM, is taken`, ...unknownAtPaperScale(scale, UNKNOWN_ANALYZED)],
   arms: () => [],
-  datasets: (scale) => [...analyzed(scale), GAUSSIAN],
+  datasets: analyzed,
   async report(context) {
     const tables: Table[] = []
     for (const dataset of context.datasets) {

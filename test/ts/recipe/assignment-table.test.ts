@@ -16,7 +16,7 @@ test('a table for each data set, a row for each batch size, and the columns that
       { strategy: 'quantized', quantity: 'assignMs', paper: 'assignment, ms' },
     ],
   )
-  expect(tables.map(({ title }) => title.split(',')[0])).toEqual(['digits', 'emoji'])
+  expect(tables.map(({ title }) => title.split(',')[0])).toEqual(['digits', 'emoji', 'gaussian'])
   expect(tables[0].columns).toEqual([
     'batch',
     'quantized: distance change, %',
