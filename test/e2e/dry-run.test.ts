@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { dryRun } from '../../ts/recipe/dry-run.ts'
 import { NETWORK_COSTS } from '../../ts/recipe/network-costs.ts'
-import { paper2Table8 } from '../../ts/recipe/paper2-table8.ts'
+import { paper2Table8 } from '../../ts/recipe/paper/paper2-table8.ts'
 import type { Recipe } from '../../ts/recipe/recipe.ts'
 import { PAPER_CONSISTENCY } from '../../ts/recipe/settings.ts'
 import { TINY_RECIPE } from '../fixture/tiny-recipe.ts'

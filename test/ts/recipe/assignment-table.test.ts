@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { analyzeAssignment } from '../../../ts/analysis/assignment.ts'
 import { assignmentTables } from '../../../ts/recipe/assignment-table.ts'
-import { paper1Table2 } from '../../../ts/recipe/paper1-table2.ts'
+import { paper1Table2 } from '../../../ts/recipe/paper/paper1-table2.ts'
 import { scriptedContext } from '../../fixture/recipe-runs.ts'
 
 test('a table for each data set, a row for each batch size, and the columns that are asked for', async () => {

@@ -1,11 +1,11 @@
 /** Paper 2, Table 4: flow matching on CIFAR-10 half way and at the end, with noise as drawn and the nearest of k. */
-import { PAPER_RESULTS } from '../index.ts'
-import { assignmentArms } from './arms.ts'
-import type { Context, Recipe, Table } from './recipe.ts'
-import { FLOW } from './settings.ts'
-import { paperResult, speedTable, stepsTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_FLOW } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+import { PAPER_RESULTS } from '../../index.ts'
+import { assignmentArms } from '../arms.ts'
+import type { Context, Recipe, Table } from '../recipe.ts'
+import { FLOW } from '../settings.ts'
+import { paperResult, speedTable, stepsTable } from '../tables.ts'
+import { unknownAtPaperScale, UNKNOWN_FLOW } from '../unknown.ts'
+import { plotCurves } from '../curves.ts'
 
 const COLUMNS = ['100k', '200k']
 

@@ -1,7 +1,7 @@
 /** Paper 2, Table 2: how long the linear assignment (LA) and the nearest of k noises (KNN) take, by batch size. */
-import { analyzed, assignmentTables } from './assignment-table.ts'
-import type { Recipe } from './recipe.ts'
-import { unknownAtPaperScale } from './unknown.ts'
+import { analyzed, assignmentTables } from '../assignment-table.ts'
+import type { Recipe } from '../recipe.ts'
+import { unknownAtPaperScale } from '../unknown.ts'
 
 export const paper2Table2: Recipe = {
   id: 'paper2-table2',

@@ -1,9 +1,9 @@
 /** Paper 1, Figure 8: batch sizes, DDIM on CIFAR-10. */
-import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from './arms.ts'
-import { bestReport } from './best-report.ts'
-import type { Recipe, Scale } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from '../arms.ts'
+import { bestReport } from '../best-report.ts'
+import type { Recipe, Scale } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 const BATCH_SIZES: Readonly<Record<Scale, readonly number[]>> = { paper: [128, 256, 512], small: [32, 64, 128] }
 

@@ -1,9 +1,9 @@
 /** Paper 2, Table 7: the best k by objective, and how much nearer the nearest of k noises is, on real and on Gaussian images. */
-import type { AnalysisDataset, AssignmentAnalysis } from '../index.ts'
-import { analyze, analyzed, describeImages, QUANTITIES, scaled } from './assignment-table.ts'
-import type { Figure, Recipe } from './recipe.ts'
-import { paperResult } from './tables.ts'
-import { unknownAtPaperScale } from './unknown.ts'
+import type { AnalysisDataset, AssignmentAnalysis } from '../../index.ts'
+import { analyze, analyzed, describeImages, QUANTITIES, scaled } from '../assignment-table.ts'
+import type { Figure, Recipe } from '../recipe.ts'
+import { paperResult } from '../tables.ts'
+import { unknownAtPaperScale } from '../unknown.ts'
 
 /** The best by objective, as the paper has them; SD: Stable Diffusion on latents of 4,096 numbers. */
 const CANDIDATES = { DDIM: 8, FM: 4, CM: 4, SD: 64 }

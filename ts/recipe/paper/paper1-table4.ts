@@ -1,9 +1,9 @@
 /** Paper 1, Table 4: how much the assignment improves the FID of DDIM on CIFAR-10, by the number of inference steps. */
-import { assignmentArms, PAPER_1_ASSIGNMENTS } from './arms.ts'
-import type { Recipe, Scale } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { inferenceTable } from './tables.ts'
-import { NUMBERS_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
+import { assignmentArms, PAPER_1_ASSIGNMENTS } from '../arms.ts'
+import type { Recipe, Scale } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { inferenceTable } from '../tables.ts'
+import { NUMBERS_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM } from '../unknown.ts'
 
 /** On 8x8 images more than a hundred make samples no better. */
 const INFERENCE_STEPS: Readonly<Record<Scale, readonly number[]>> = { paper: [1000, 500, 100, 50, 20], small: [100, 50, 20, 10, 5] }

@@ -1,11 +1,11 @@
 /** Paper 1, Figure 3: what a vanilla and an immiscible DDIM see in pure noise, at the first of 20 inference steps. */
 import { join } from 'node:path'
-import { drawDenoising, estimate, type NoiseLayer } from '../index.ts'
-import { assignmentArms, PAPER_1_ASSIGNMENTS } from './arms.ts'
-import type { Recipe, Report, Table } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { armsOf } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
+import { drawDenoising, estimate, type NoiseLayer } from '../../index.ts'
+import { assignmentArms, PAPER_1_ASSIGNMENTS } from '../arms.ts'
+import type { Recipe, Report, Table } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { armsOf } from '../tables.ts'
+import { unknownAtPaperScale, UNKNOWN_DDIM } from '../unknown.ts'
 
 const NUM_INFERENCE_STEPS = 20
 

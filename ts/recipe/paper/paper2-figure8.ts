@@ -1,8 +1,8 @@
 /** Paper 2, Figure 8: images multiplied by a constant and noise left as it is, DDIM on CIFAR-10. */
-import { bestReport } from './best-report.ts'
-import type { Recipe } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { bestReport } from '../best-report.ts'
+import type { Recipe } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 /** Of CIFAR-10, whose pixels have a standard deviation of 0.5 in [-1, 1]: 0.5, 1.0 and 2.0. */
 const SCALES = [1, 2, 4]

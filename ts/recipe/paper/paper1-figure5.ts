@@ -1,10 +1,10 @@
 /** Paper 1, Figure 5: FID of DDIM on CIFAR-10 over training steps, sampled in 20, 50 and 100 inference steps. */
-import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from './arms.ts'
-import type { Recipe, Scale } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { inferenceTable, speedTable } from './tables.ts'
-import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from '../arms.ts'
+import type { Recipe, Scale } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { inferenceTable, speedTable } from '../tables.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM } from '../unknown.ts'
+import { plotCurves } from '../curves.ts'
 
 const INFERENCE_STEPS: Readonly<Record<Scale, readonly number[]>> = { paper: [20, 50, 100], small: [5, 10, 20] }
 

@@ -1,9 +1,9 @@
 /** Paper 2, Table 8: how many noises each image chooses from (nearest of k), DDIM on CIFAR-10. */
-import { assignmentArms } from './arms.ts'
-import { bestReport } from './best-report.ts'
-import type { Recipe } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { assignmentArms } from '../arms.ts'
+import { bestReport } from '../best-report.ts'
+import type { Recipe } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 const CANDIDATES = [2, 4, 8, 16, 32]
 

@@ -1,10 +1,10 @@
 /** Paper 2, Section 4.2: how miscible the noises of trained models are, DDIM on CIFAR-10. */
-import { measureMiscibility, type Miscibility } from '../index.ts'
-import { assignmentArms, PAPER_2_ASSIGNMENTS } from './arms.ts'
-import type { ArmRun, Context, Recipe, Scale, Table } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { armsOf, overSeeds, paperResult, runsOf } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { measureMiscibility, type Miscibility } from '../../index.ts'
+import { assignmentArms, PAPER_2_ASSIGNMENTS } from '../arms.ts'
+import type { ArmRun, Context, Recipe, Scale, Table } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { armsOf, overSeeds, paperResult, runsOf } from '../tables.ts'
+import { unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 const NUM_NOISES: Readonly<Record<Scale, number>> = { paper: 10_000, small: 2000 }
 

@@ -1,10 +1,10 @@
 /** Paper 1, Table 5: noise assigned by the L1 or the L2 norm, DDIM on CIFAR-10, at five checkpoints. */
-import { assignmentArms } from './arms.ts'
-import type { Recipe } from './recipe.ts'
-import { PAPER_DDIM, SMALL_DDIM } from './settings.ts'
-import { stepsTable } from './tables.ts'
-import { NUMBERS_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+import { assignmentArms } from '../arms.ts'
+import type { Recipe } from '../recipe.ts'
+import { PAPER_DDIM, SMALL_DDIM } from '../settings.ts'
+import { stepsTable } from '../tables.ts'
+import { NUMBERS_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
+import { plotCurves } from '../curves.ts'
 
 /** The table has the last five of seven measurements. */
 const MEASUREMENTS = [3, 4, 5, 6, 7]

@@ -1,8 +1,8 @@
 /** Paper 1, Figure 1: how small the change is, "only a 2% reduction in distance". */
-import { analyze, analyzed, describeAnalysis, QUANTITIES, scaled, UNKNOWN_ANALYZED } from './assignment-table.ts'
-import type { Recipe, Table } from './recipe.ts'
-import { paperResult } from './tables.ts'
-import { unknownAtPaperScale } from './unknown.ts'
+import { analyze, analyzed, describeAnalysis, QUANTITIES, scaled, UNKNOWN_ANALYZED } from '../assignment-table.ts'
+import type { Recipe, Table } from '../recipe.ts'
+import { paperResult } from '../tables.ts'
+import { unknownAtPaperScale } from '../unknown.ts'
 
 const BATCH_SIZE = 256
 const CHANGE = QUANTITIES.distanceChange

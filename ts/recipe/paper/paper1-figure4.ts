@@ -1,16 +1,16 @@
 /** Paper 1, Figure 4: FID of consistency models over training steps, on three data sets. */
-import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from './arms.ts'
-import type { Recipe, Scale, TrainSettings } from './recipe.ts'
+import { assignmentArms, PAPER_1_ASSIGNMENTS, vanillaOf } from '../arms.ts'
+import type { Recipe, Scale, TrainSettings } from '../recipe.ts'
 import {
   PAPER_CONSISTENCY,
   PAPER_CONSISTENCY_CELEBA,
   PAPER_CONSISTENCY_TINY_IMAGENET,
   SMALL_CONSISTENCY,
   SMALL_CONSISTENCY_EMOJI,
-} from './settings.ts'
-import { armsOf, bestTable, speedTable } from './tables.ts'
-import { SPEED_IN_STEPS, unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64 } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+} from '../settings.ts'
+import { armsOf, bestTable, speedTable } from '../tables.ts'
+import { SPEED_IN_STEPS, unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64 } from '../unknown.ts'
+import { plotCurves } from '../curves.ts'
 
 const DATASETS: Readonly<Record<Scale, Readonly<Record<string, TrainSettings>>>> = {
   paper: { 'CIFAR-10': PAPER_CONSISTENCY, CelebA: PAPER_CONSISTENCY_CELEBA, 'Tiny-ImageNet': PAPER_CONSISTENCY_TINY_IMAGENET },

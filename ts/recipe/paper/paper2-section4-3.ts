@@ -1,8 +1,8 @@
 /** Paper 2, Section 4.3: whether assigned noise is Gaussian still, by its divergence from a standard normal distribution. */
-import { measureGaussianity, type AnalysisDataset } from '../index.ts'
-import type { Figure, Recipe, Scale, Table } from './recipe.ts'
-import { paperResult } from './tables.ts'
-import { unknownAtPaperScale } from './unknown.ts'
+import { measureGaussianity, type AnalysisDataset } from '../../index.ts'
+import type { Figure, Recipe, Scale, Table } from '../recipe.ts'
+import { paperResult } from '../tables.ts'
+import { unknownAtPaperScale } from '../unknown.ts'
 
 const NUM_NOISES = 50_000
 /** Numbers of an image of CIFAR-10, which the paper's divergences are of: they grow with the square of that. */

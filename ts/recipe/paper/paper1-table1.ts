@@ -1,6 +1,6 @@
 /** Paper 1, Table 1: the settings of its experiments, beside those that train here. */
-import { PAPER_SETTINGS } from '../index.ts'
-import type { Arm, Context, Figure, Recipe, Scale, Table, TrainSettings } from './recipe.ts'
+import { PAPER_SETTINGS } from '../../index.ts'
+import type { Arm, Context, Figure, Recipe, Scale, Table, TrainSettings } from '../recipe.ts'
 import {
   DDIM,
   PAPER_CONSISTENCY,
@@ -9,9 +9,9 @@ import {
   PAPER_LATENTS,
   SMALL_CONSISTENCY,
   SMALL_CONSISTENCY_EMOJI,
-} from './settings.ts'
-import { bestTable } from './tables.ts'
-import { unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+} from '../settings.ts'
+import { bestTable } from '../tables.ts'
+import { unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_CONSISTENCY_64, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 const NO_NETWORK =
   'a UNet2DConditionModel that is told the class by a line of text is not among the networks here; class-conditional latents (docs/latents.md) are the nearest'

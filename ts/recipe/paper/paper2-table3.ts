@@ -1,10 +1,17 @@
 /** Paper 2, Table 3: the best FID on CIFAR-10 of three objectives, each with noise as drawn, the nearest of k and the linear assignment. */
-import { assignmentArms, PAPER_2_ASSIGNMENTS, vanillaOf } from './arms.ts'
-import type { Context, Recipe, Scale, Table, TrainSettings } from './recipe.ts'
-import { DDIM, PAPER_CONSISTENCY, PAPER_FLOW, SMALL_CONSISTENCY, SMALL_FLOW } from './settings.ts'
-import { bestOf, metricTitle, paperResult, speedTable } from './tables.ts'
-import { SPEED_IN_STEPS, unknownAtPaperScale, UNKNOWN_CONSISTENCY, UNKNOWN_DDIM, UNKNOWN_FLOW, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
-import { plotCurves } from './curves.ts'
+import { assignmentArms, PAPER_2_ASSIGNMENTS, vanillaOf } from '../arms.ts'
+import type { Context, Recipe, Scale, Table, TrainSettings } from '../recipe.ts'
+import { DDIM, PAPER_CONSISTENCY, PAPER_FLOW, SMALL_CONSISTENCY, SMALL_FLOW } from '../settings.ts'
+import { bestOf, metricTitle, paperResult, speedTable } from '../tables.ts'
+import {
+  SPEED_IN_STEPS,
+  unknownAtPaperScale,
+  UNKNOWN_CONSISTENCY,
+  UNKNOWN_DDIM,
+  UNKNOWN_FLOW,
+  UNKNOWN_INFERENCE_STEPS,
+} from '../unknown.ts'
+import { plotCurves } from '../curves.ts'
 
 const OBJECTIVES: Readonly<Record<Scale, Readonly<Record<string, TrainSettings>>>> = {
   // The code base trains flow to the end of 400,000 steps, and the best FID of the table is below that at 200,000.

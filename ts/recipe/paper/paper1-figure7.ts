@@ -1,9 +1,9 @@
 /** Paper 1, Figure 7: whether it is the optimal transport that helps. Noise assigned and then negated keeps each image's area of noise and is nowhere near it. */
-import { assignmentArms } from './arms.ts'
-import { bestReport } from './best-report.ts'
-import type { Recipe } from './recipe.ts'
-import { DDIM } from './settings.ts'
-import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from './unknown.ts'
+import { assignmentArms } from '../arms.ts'
+import { bestReport } from '../best-report.ts'
+import type { Recipe } from '../recipe.ts'
+import { DDIM } from '../settings.ts'
+import { CURVES_NOT_FOUND, unknownAtPaperScale, UNKNOWN_DDIM, UNKNOWN_INFERENCE_STEPS } from '../unknown.ts'
 
 export const paper1Figure7: Recipe = {
   id: 'paper1-figure7',

@@ -1,7 +1,7 @@
 /** Paper 1, Table 2: how much nearer the noise is after the linear assignment, and how long that takes, by batch size. */
-import { analyzed, assignmentTables, UNKNOWN_ANALYZED } from './assignment-table.ts'
-import type { Recipe } from './recipe.ts'
-import { unknownAtPaperScale } from './unknown.ts'
+import { analyzed, assignmentTables, UNKNOWN_ANALYZED } from '../assignment-table.ts'
+import type { Recipe } from '../recipe.ts'
+import { unknownAtPaperScale } from '../unknown.ts'
 
 export const paper1Table2: Recipe = {
   id: 'paper1-table2',
