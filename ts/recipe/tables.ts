@@ -123,5 +123,5 @@ export function speedTable(context: Context, baselineOf: (arm: string) => string
 
 function showSpeed({ median, low, high }: SpeedEstimate): string {
   const show = (ratio: number): string => (ratio === 0 ? 'not reached' : `${ratio.toFixed(2)}x`)
-  return `${show(median)} (${show(low)} to ${show(high)})`
+  return low === high ? show(median) : `${show(median)} (${show(low)} to ${show(high)})`
 }
