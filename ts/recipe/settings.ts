@@ -99,6 +99,12 @@ export const SMALL_DDIM = {
   sampling: { everySteps: 0, numInferenceSteps: 20 },
 } satisfies TrainSettings
 
+/** The velocity of Salimans & Ho 2022 in place of the noise: at the noisiest timesteps an error in predicted noise is a many times larger one in the image. */
+export const SMALL_DDIM_V = {
+  ...SMALL_DDIM,
+  objective: { ...SMALL_DDIM.objective, predictionType: 'v_prediction' },
+} satisfies TrainSettings
+
 export const SMALL_FLOW = {
   ...SMALL,
   objective: { kind: 'flow' },

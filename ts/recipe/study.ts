@@ -1,7 +1,7 @@
 /** The small study: what the strategies do to training on the embedded digits, over paired seeds, for each objective; a recipe each. */
 import { plotCurves } from './curves.ts'
 import { curveOf, type Arm, type Context, type Recipe, type Table, type TrainSettings } from './recipe.ts'
-import { SMALL_CONSISTENCY, SMALL_DDIM, SMALL_FLOW } from './settings.ts'
+import { SMALL_CONSISTENCY, SMALL_DDIM, SMALL_DDIM_V, SMALL_FLOW } from './settings.ts'
 import { armsOf, bestTable, measuredSteps, overSeeds, runsOf, speedTable, stepsTable } from './tables.ts'
 
 const BASELINE = 'independent'
@@ -19,15 +19,16 @@ const ASSIGNMENTS = {
 
 /** Each with the seeds it is published with. */
 export const STUDY: readonly { readonly recipe: Recipe; readonly seeds: number }[] = [
-  { recipe: studyOf('ddim', SMALL_DDIM, Object.keys(ASSIGNMENTS)), seeds: 5 },
-  { recipe: studyOf('consistency', SMALL_CONSISTENCY, [BASELINE, 'quantized']), seeds: 3 },
-  { recipe: studyOf('flow', SMALL_FLOW, [BASELINE, 'quantized']), seeds: 3 },
+  { recipe: studyOf('ddim', 'DDIM', SMALL_DDIM, Object.keys(ASSIGNMENTS)), seeds: 5 },
+  { recipe: studyOf('ddim-v', 'DDIM, v-prediction', SMALL_DDIM_V, [BASELINE, 'quantized']), seeds: 3 },
+  { recipe: studyOf('consistency', 'consistency', SMALL_CONSISTENCY, [BASELINE, 'quantized']), seeds: 3 },
+  { recipe: studyOf('flow', 'flow', SMALL_FLOW, [BASELINE, 'quantized']), seeds: 3 },
 ]
 
-function studyOf(objective: string, settings: TrainSettings, labels: readonly string[]): Recipe {
+function studyOf(name: string, title: string, settings: TrainSettings, labels: readonly string[]): Recipe {
   return {
-    id: `study-${objective}`,
-    title: `Digits, ${objective}: training speed by assignment`,
+    id: `study-${name}`,
+    title: `Digits, ${title}: training speed by assignment`,
     source: 'This project',
     unknown: () => [],
     arms: () =>
@@ -49,6 +50,19 @@ function studyOf(objective: string, settings: TrainSettings, labels: readonly st
       }
     },
   }
+}
+
+/** A row for each part and assignment, beside the baseline of its part. */
+export function summaryTable(contexts: readonly Context[]): Table {
+  const rows = contexts.flatMap((context) => {
+    const best = new Map(bestTable(context, '').rows.map(({ label, figures: [value] }) => [label, value]))
+    return speedTable(context, () => BASELINE).rows.map(({ label, figures }) => ({
+      label: `[${context.recipe.title.replace(/:.*/, '')}](${context.recipe.id}/README.md): ${label}`,
+      figures: [best.get(BASELINE) ?? { ours: null }, best.get(label) ?? { ours: null }, ...figures],
+    }))
+  })
+  const speed = ['speed by steps, median (range)', 'by training time', 'seeds that reach it']
+  return { title: 'All of it', columns: ['', `best of "${BASELINE}"`, 'best of it', ...speed], rows }
 }
 
 /** Paired: what an arm's last value is above the baseline's of its seed. Below 0 is better; an interval that holds 0 shows nothing. */

@@ -10,6 +10,7 @@ import { paper1Table5 } from '../../../ts/recipe/paper/paper1-table5.ts'
 import { paper2Table3 } from '../../../ts/recipe/paper/paper2-table3.ts'
 import { paper2Table4 } from '../../../ts/recipe/paper/paper2-table4.ts'
 import { paper2Table8 } from '../../../ts/recipe/paper/paper2-table8.ts'
+import { STUDY, summaryTable } from '../../../ts/recipe/study.ts'
 import { cellsOf } from '../../fixture/recipe-tables.ts'
 import { FLOOR, GAIN, scriptedContext } from '../../fixture/recipe-runs.ts'
 
@@ -52,6 +53,19 @@ test('paper 2, Table 8: best values over seeds, and how much sooner k = 8 is the
   ])
   expect(pictures).toEqual([{ file: 'curves.png', caption: 'fdClassifier over training steps: mean over seeds, and their range' }])
   expect(notes).toEqual([])
+})
+
+test('the study in one table: every assignment beside the baseline of its part', () => {
+  const contexts = STUDY.slice(1, 3).map(({ recipe }) =>
+    scriptedContext(recipe, {
+      seeds: [0],
+      value: ({ arm, step }) => falling(step, arm === 'quantized' && recipe.id !== 'study-consistency' ? 2 : 1),
+    }),
+  )
+  expect(cellsOf(summaryTable(contexts)).slice(1)).toEqual([
+    ['[Digits, DDIM, v-prediction](study-ddim-v/README.md): quantized', 2, -6, '2.00x', '2.00x', '1 of 1'],
+    ['[Digits, consistency](study-consistency/README.md): quantized', 2, 2, '1.00x', '1.00x', '1 of 1'],
+  ])
 })
 
 test('seeds that differ have a range', async () => {
