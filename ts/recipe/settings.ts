@@ -113,7 +113,9 @@ export const SMALL_FLOW = {
 
 export const SMALL_CONSISTENCY = {
   ...SMALL,
-  objective: { kind: 'consistency', s0: 10, s1: 40 },
+  // Of four settings that were tried with independent noise (seed 0), the one that ends nearest to real images: few noise levels suit so few steps.
+  objective: { kind: 'consistency', s0: 4, s1: 16 },
+  optimizer: { learningRate: 0.004, lrScheduler: 'cosine' },
   sampling: { everySteps: 0, numInferenceSteps: 1 },
 } satisfies TrainSettings
 
