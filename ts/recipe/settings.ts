@@ -113,7 +113,7 @@ export const SMALL_FLOW = {
 
 export const SMALL_CONSISTENCY = {
   ...SMALL,
-  // Of four settings that were tried with independent noise (seed 0), the one that ends nearest to real images: few noise levels suit so few steps.
+  // Of four settings that were tried (seed 0), the one with which independent noise ends nearest to real images: few noise levels suit so few steps.
   objective: { kind: 'consistency', s0: 4, s1: 16 },
   optimizer: { learningRate: 0.004, lrScheduler: 'cosine' },
   sampling: { everySteps: 0, numInferenceSteps: 1 },
