@@ -1,7 +1,9 @@
 /** Arrays in files: what is known of them, and how their rows are read piece by piece. */
 import { open } from 'node:fs/promises'
+import type { DatasetConfig } from '../../protocol/index.ts'
 import { formatDtype, type Dtype } from './dtype.ts'
 import { refuseFile } from './files.ts'
+import type { Decoding } from './source.ts'
 
 /** One array; its rows are along the first axis. */
 export interface FileArray {
@@ -20,6 +22,10 @@ export interface ArrayFile {
   readonly metadata: Readonly<Record<string, string>>
   open(name: string): Promise<FileArray>
 }
+
+export type ArraysConfig = Extract<DatasetConfig, { kind: 'arrays' }>
+/** Pixels or latents of an array, yet without their labels. */
+export type ArrayImages = Omit<Decoding, 'classNames' | 'chunks'> & Pick<FileArray, 'readRows'> & { readonly array: FileArray }
 
 type Layout = Omit<FileArray, 'readRows'>
 

@@ -1,20 +1,12 @@
 /** Arrays of NumPy and PyTorch: pixels, or latents of an autoencoder, with their labels; npy, npz and safetensors. */
 import { basename } from 'node:path'
-import type { DatasetConfig } from '../../protocol/index.ts'
-import { describeArray, type ArrayFile, type FileArray } from './array-file.ts'
+import { describeArray, type ArrayFile, type ArrayImages, type ArraysConfig, type FileArray } from './array-file.ts'
 import { readNumbers } from './dtype.ts'
 import { fileIdentity, refuseFile } from './files.ts'
 import { latentsOf } from './latents.ts'
 import { openNpy, openNpz } from './npy.ts'
 import { openSafetensors } from './safetensors.ts'
-import type { Chunk, DatasetSource, Decoding } from './source.ts'
-
-export type ArraysConfig = Extract<DatasetConfig, { kind: 'arrays' }>
-/** Images of a decoding, yet without their labels. */
-export type Images = Omit<Decoding, 'classNames' | 'chunks'> & {
-  readonly array: FileArray
-  readRows(first: number, count: number): Promise<Uint8Array>
-}
+import type { Chunk, DatasetSource } from './source.ts'
 
 const IMAGE_NAMES = ['images', 'x', 'x_train', 'arr_0', 'mean']
 const LABEL_NAMES = ['labels', 'y', 'y_train', 'arr_1']
@@ -98,7 +90,7 @@ async function readLabels(array: FileArray, numImages: number): Promise<Float64A
   return numbers
 }
 
-function pixelsOf(array: FileArray, { layout, scalingFactor }: ArraysConfig): Images {
+function pixelsOf(array: FileArray, { layout, scalingFactor }: ArraysConfig): ArrayImages {
   const { path, shape, dtype } = array
   if (dtype.kind !== 'u' || dtype.bytes !== 1)
     refuseFile(path, 'uint8 pixels, or float16, bfloat16 or float32 latents', describeArray(array))
@@ -132,7 +124,7 @@ function toPlanes(data: Uint8Array, numPixels: number, channels: number): Uint8A
   return planes
 }
 
-async function* chunksOf({ array, imageShape, dtype, readRows }: Images, labels: Float64Array | undefined): AsyncGenerator<Chunk> {
+async function* chunksOf({ array, imageShape, dtype, readRows }: ArrayImages, labels: Float64Array | undefined): AsyncGenerator<Chunk> {
   const imageBytes = imageShape.reduce((product, side) => product * side, dtype === 'float32' ? 4 : 1)
   if (imageBytes > MAX_IMAGE_BYTES) refuseFile(array.path, `images of at most ${MAX_IMAGE_BYTES} bytes`, describeArray(array))
   const numImages = array.shape[0]

@@ -1,6 +1,5 @@
 /** Latents in an array: what an autoencoder makes of images, their means and perhaps their standard deviations, scaled as the network sees them. */
-import { describeArray, type ArrayFile, type FileArray } from './array-file.ts'
-import type { ArraysConfig, Images } from './arrays.ts'
+import { describeArray, type ArrayFile, type ArrayImages, type ArraysConfig, type FileArray } from './array-file.ts'
 import { readNumbers } from './dtype.ts'
 import { refuseFile } from './files.ts'
 
@@ -8,7 +7,7 @@ import { refuseFile } from './files.ts'
 const PARTS = ['std', 'mean_mirrored', 'std_mirrored']
 
 /** Of each image: mean, std, mirrored mean, mirrored std, as far as they are there and asked for. */
-export async function latentsOf(file: ArrayFile, name: string, array: FileArray, config: ArraysConfig): Promise<Images> {
+export async function latentsOf(file: ArrayFile, name: string, array: FileArray, config: ArraysConfig): Promise<ArrayImages> {
   const { shape } = array
   if (shape.length !== 4 || config.layout === 'nhwc')
     refuseFile(array.path, 'latents [N, C, H, W]', `${describeArray(array)}, layout ${config.layout}`)

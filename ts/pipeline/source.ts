@@ -21,8 +21,9 @@ import { consecutiveKeys, flips, isRefreshed, uniforms } from '../random/sample.
 import { shuffledIndex } from '../random/shuffle.ts'
 import { STREAM } from '../random/stream.ts'
 import { datasetDirections } from './dataset-directions.ts'
-import { openImages } from './images.ts'
 import { entryOf, type PoolTables } from './kept-noise.ts'
+import { openLatents } from './latents.ts'
+import { openPixels } from './pixels.ts'
 
 const ALIGNMENT_BYTES = 2 ** 20
 
@@ -135,7 +136,7 @@ export function createPoolSource(config: TrainConfig, dataset: Dataset, strategy
   const dims = countNumbers(dataset)
   const { noiseDtype } = config.pipeline
   const directions = datasetDirections(dataset, config.dataset)
-  const shown = openImages(config, dataset, kernel)
+  const shown = (dataset.dtype === 'float32' ? openLatents : openPixels)(config, dataset, kernel)
 
   function context(index: number): PoolContext {
     const epoch = Math.floor(index / poolsPerEpoch)

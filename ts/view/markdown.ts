@@ -1,7 +1,7 @@
 /** Runs as Markdown: for a pull request, a notebook, an issue. */
 import { flatten, summarizeRun } from './page/summary.mjs'
 import { STAGES, summarizeRecent } from './page/model.mjs'
-import type { ReportedRun } from './report.ts'
+import type { ReportedRun } from './reported-run.ts'
 
 type Pairs = readonly (readonly [name: string, value: string])[]
 

@@ -1,14 +1,12 @@
 /** writeReport(): runs as one HTML file that needs nothing else, and as Markdown. */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, extname, resolve } from 'node:path'
 import { ConfigError, ImmiscibleError } from '../errors.ts'
-import { readRunFolder } from '../report/run-folder.ts'
 import { readAsset, readPage } from './assets.ts'
-import { findSample, readAbout } from './files.ts'
 import { toMarkdown } from './markdown.ts'
-import type { Model } from './page/model.mjs'
-import { nameRuns, watchRun, type RunState } from './watch.ts'
+import { readRun, type ReportedRun } from './reported-run.ts'
+import { nameRuns } from './watch.ts'
 
 export interface ReportOptions {
   /** The HTML file; the Markdown goes beside it, under the same name with .md. Without one nothing is written. */
@@ -20,18 +18,6 @@ export interface Report {
   readonly markdown: string
   /** Absolute paths of what was written. */
   readonly files: readonly string[]
-}
-
-/** A run as a report tells it. */
-export interface ReportedRun {
-  readonly key: string
-  readonly name: string
-  readonly path: string
-  readonly model: Model
-  readonly state: RunState
-  readonly about: ReturnType<typeof readAbout>
-  /** The first, the middle and the newest grid, as data URIs. */
-  readonly samples: readonly { readonly step: number; readonly address: string }[]
 }
 
 /** The modules of the page, each after those that it imports. */
@@ -60,24 +46,6 @@ export function writeReport(runFolders: readonly string[], { output }: ReportOpt
     throw new ImmiscibleError('RUN_FOLDER', `output: cannot write ${page}: ${(cause as Error).message}`, { cause })
   }
   return { html, markdown, files }
-}
-
-function readRun(path: string, name: string): ReportedRun {
-  readRunFolder(path)
-  const run = watchRun(path)
-  while (run.advance().isBehind);
-  const { key, model, state } = run
-  const wanted = new Set([model.samples[0], model.samples[model.samples.length >> 1], model.samples.at(-1)])
-  const samples = [...wanted].flatMap((step) => (step === undefined ? [] : readSample(path, step)))
-  return { key, name, path, model, state, about: readAbout(path), samples }
-}
-
-function readSample(path: string, step: number): ReportedRun['samples'] {
-  try {
-    return [{ step, address: `data:image/png;base64,${readFileSync(findSample(path, step)).toString('base64')}` }]
-  } catch {
-    return [] // deleted since
-  }
 }
 
 function toHtml(runs: readonly ReportedRun[]): string {

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { capability, Context, curveKeyPair, Reply, Router, type Event } from 'zeromq'
 import { ConfigError, WorkerError } from '../errors.ts'
-import type { Listening } from './keys.ts'
 import type { Refusal } from './refusals.ts'
 import { makeSocketFolder } from './socket-folder.ts'
 
@@ -28,6 +27,17 @@ export interface Channel extends AsyncDisposable {
   onMessage(listener: (from: { readonly socket: 'control' | 'data'; readonly address: string }, frames: Uint8Array[]) => void): void
   /** Queues frames to one peer. Rejects at once when there is no such peer (EHOSTUNREACH) or its queue is full (EAGAIN: credits were not kept). */
   send(socket: 'control' | 'data', address: string, frames: readonly Uint8Array[]): Promise<void>
+}
+
+/** Where to listen, and with which keys; without `curve` only a token is asked for. */
+export interface Listening {
+  readonly address: string
+  readonly curve?: {
+    readonly publicKey: string
+    readonly secretKey: string
+    /** Public keys of those who may connect, each with the name of its file. */
+    readonly clients: ReadonlyMap<string, string>
+  }
 }
 
 export interface ChannelOptions {

@@ -3,24 +3,13 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { basename, join, resolve } from 'node:path'
 import type { TrainConfig } from '../../protocol/index.ts'
 import { ConfigError } from '../errors.ts'
-import { newKeyPair } from './channel.ts'
+import { newKeyPair, type Listening } from './channel.ts'
 
 export interface KeyPairFiles {
   /** To be given to the other side. */
   readonly publicFile: string
   /** To be kept here. */
   readonly secretFile: string
-}
-
-/** Where to listen, and with which keys; without `curve` only a token is asked for. */
-export interface Listening {
-  readonly address: string
-  readonly curve?: {
-    readonly publicKey: string
-    readonly secretKey: string
-    /** Public keys of those who may connect, each with the name of its file. */
-    readonly clients: ReadonlyMap<string, string>
-  }
 }
 
 const MAX_FILE_BYTES = 4096
