@@ -13,6 +13,8 @@ export interface MetricCurve {
 export interface SpeedPair {
   /** Of the baseline's best value, and the value. */
   readonly baselineStep: number
+  /** It is the baseline's last measurement: longer training might have made it better still. */
+  readonly isBestLast: boolean
   readonly best: number
   /** Where the other run reaches that value, between measurements on the line that joins them; null: not while it was trained. */
   readonly otherStep: number | null
@@ -22,7 +24,7 @@ export interface SpeedPair {
   readonly secondsRatio: number
 }
 
-/** A median over pairs of runs. The range of n of them holds the true median with a probability of 1 - 2^(1-n). */
+/** A median over pairs of runs; 0 where the middle is a pair that did not reach it. The range of n of them holds the true median with a probability of 1 - 2^(1-n). */
 export interface SpeedEstimate {
   readonly median: number
   readonly low: number
@@ -32,6 +34,8 @@ export interface SpeedEstimate {
 export interface TrainingSpeed {
   readonly pairs: readonly SpeedPair[]
   readonly numReached: number
+  /** Pairs whose baseline was still improving. */
+  readonly numBestLast: number
   readonly steps: SpeedEstimate
   readonly seconds: SpeedEstimate
 }
@@ -50,6 +54,7 @@ export function trainingSpeed(baseline: readonly MetricCurve[], other: readonly 
   return {
     pairs,
     numReached: pairs.filter(({ otherStep }) => otherStep !== null).length,
+    numBestLast: pairs.filter(({ isBestLast }) => isBestLast).length,
     steps: summarize(pairs.map(({ stepRatio }) => stepRatio)),
     seconds: summarize(pairs.map(({ secondsRatio }) => secondsRatio)),
   }
@@ -62,6 +67,7 @@ function comparePair(baseline: MetricCurve, other: MetricCurve): SpeedPair {
   const reached = findReached(other, best)
   return {
     baselineStep: baseline.steps[at],
+    isBestLast: at === baseline.values.length - 1,
     best,
     otherStep: reached?.step ?? null,
     stepRatio: reached ? baseline.steps[at] / reached.step : 0,
@@ -81,6 +87,7 @@ function findReached({ steps, seconds, values }: MetricCurve, target: number): {
 function summarize(values: readonly number[]): SpeedEstimate {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length / 2
-  const median = (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2
-  return { median, low: sorted[0], high: sorted[sorted.length - 1] }
+  const [below, above] = [sorted[Math.ceil(middle) - 1], sorted[Math.floor(middle)]]
+  // Of a pair that never got there a bound is known and no ratio: no mean has it in it.
+  return { median: below === 0 ? 0 : (below + above) / 2, low: sorted[0], high: sorted[sorted.length - 1] }
 }

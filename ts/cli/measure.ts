@@ -17,9 +17,11 @@ const PUBLISHED = {
   'torch-fidelity': ['weights-inception-2015-12-05-6726825d.pth', '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2'],
 } as const
 
+const DEFAULT_MODE = 'legacy-tensorflow'
+
 /** Adds the command. */
 export function addMeasure(program: Command, print: (text: string) => void, log: (text: string) => void): void {
-  withInception(withSampler(program.command('measure')))
+  withInception(withSampler(program.command('measure')), DEFAULT_MODE)
     .description(
       'measure samples of a finished run beside the real images: FID and its like by an Inception file, else metrics of their own names',
     )
@@ -41,7 +43,7 @@ export function addMeasure(program: Command, print: (text: string) => void, log:
       const inception = inceptionOf(flags)
       const quality = await measureRun(run, {
         ...sampling,
-        ...(inception && { inception }),
+        ...(inception && { inception: { mode: DEFAULT_MODE, ...inception } }),
         ...(bootstrap !== undefined && { numBootstrap: bootstrap }),
         onWarning: (message, code) => log(`warning ${code}: ${message}`),
         onSetup: log,

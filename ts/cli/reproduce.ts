@@ -39,7 +39,7 @@ const ALL: readonly Recipe[] = [...RECIPES, ...STUDIES]
 
 /** Adds the command. */
 export function addReproduce(program: Command, print: (text: string) => void, log: (text: string) => void): void {
-  withInception(program.command('reproduce'))
+  withInception(program.command('reproduce'), 'as the code base of the objective')
     .description("a table or figure of the papers, run and printed with the paper's numbers beside ours")
     .argument('<recipe>', '`list`, or one of those that it shows')
     .option('--scale <name>', 'small: embedded data, minutes; paper: as the paper has it', parseScale, 'small')

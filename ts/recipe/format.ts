@@ -88,7 +88,14 @@ function describeMeasure(runs: Context['runs']): string[] {
       (featuresSha256 === null ? '.' : `, SHA-256 ${featuresSha256.slice(0, 12)}….`),
   )
   const isMean = runs.length > 0 && new Set(runs.map(({ seed }) => seed)).size > 1
-  return [...new Set(texts), ...(isMean ? ["± is half the 95 % interval of the mean over seeds, by Student's t."] : [])]
+  return [
+    ...new Set(texts),
+    ...(isMean
+      ? [
+          "± is half the 95 % interval of the mean over seeds, by Student's t: of trainings. The real images, the classifier and the noise that samples begin with are the same for all seeds.",
+        ]
+      : []),
+  ]
 }
 
 function list(title: string, items: readonly string[]): string[] {

@@ -2,7 +2,7 @@
 export { RECIPES } from './table.ts'
 export { STUDY } from './study.ts'
 export { DEVICES, type Cost } from './cost.ts'
-export { DEFAULT_SEEDS, reproduce, type Overrides, type ReproduceOptions, type Reproduction } from './reproduce.ts'
+export { DEFAULT_SEEDS, reproduce, type InceptionFile, type Overrides, type ReproduceOptions, type Reproduction } from './reproduce.ts'
 export { dryRun, type DryRun, type DryRunRow } from './dry-run.ts'
 export { describeRecipe, type RecipeDescription } from './describe.ts'
 export { formatReport, formatTable } from './format.ts'

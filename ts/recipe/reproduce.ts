@@ -6,11 +6,16 @@ import { listCells, runCells, type Cell } from './cells.ts'
 import { formatReport } from './format.ts'
 import type { Arm, Context, Recipe, Report, Scale, TrainSettings } from './recipe.ts'
 
+type Inception = NonNullable<EvaluationConfig['inception']>
+
+/** A mode that is not named is that of the code base of each objective: pytorch-fid for DDIM, clean-fid's legacy_tensorflow for the others. */
+export type InceptionFile = Omit<Inception, 'mode'> & Partial<Pick<Inception, 'mode'>>
+
 export interface Overrides {
   /** Where data sets of the paper lie, by their kinds; default: what `immiscible data fetch` downloaded. */
   readonly paths?: Readonly<Record<string, string>>
   /** The Inception network of FID; default: a small classifier, whose numbers are not FID. */
-  readonly inception?: NonNullable<EvaluationConfig['inception']>
+  readonly inception?: InceptionFile
   /** Weights of LPIPS, for the papers' consistency training. */
   readonly lpips?: string
   readonly device?: 'auto' | 'cuda' | 'mps' | 'cpu'
@@ -38,6 +43,13 @@ export interface Reproduction {
   readonly report: Report
 }
 
+/** What recipe.json says of its folder. */
+interface Claim {
+  readonly id: string
+  readonly scale: Scale
+  readonly cells: Readonly<Record<string, unknown>>
+}
+
 /** Runs of each arm where nobody says how many. */
 export const DEFAULT_SEEDS = { small: 3, paper: 1 } as const
 
@@ -58,8 +70,9 @@ export async function reproduce(recipe: Recipe, options: ReproduceOptions = {}):
   const datasets = overriddenDatasets(recipe, scale, options)
   const context: Context = { recipe, scale, folder, seeds: cells.length > 0 ? seeds : [], runs, datasets, metric, log }
   const report = await recipe.report(context)
-  const text = formatReport(context, report, commandOf(recipe, scale, numSeeds, cells.length > 0))
-  writeWhole(join(folder, 'report.json'), `${JSON.stringify(toJson(context, report), null, 2)}\n`)
+  const command = commandOf(recipe, scale, cells.length > 0 ? numSeeds : undefined, options)
+  const text = formatReport(context, report, command)
+  writeWhole(join(folder, 'report.json'), `${JSON.stringify({ command, ...toJson(context, report) }, null, 2)}\n`)
   writeWhole(join(folder, 'report.md'), text)
   return { folder, text, context, report }
 }
@@ -85,18 +98,24 @@ function placed<Section extends { kind: string }>(section: Section, paths: Reado
 function override(settings: TrainSettings, { paths = {}, inception, lpips, device }: Overrides): TrainSettings {
   const { dataset, evaluation, objective, worker } = settings
   const isLpips = typeof objective === 'object' && 'loss' in objective && objective.loss === 'lpips'
+  const kind = typeof objective === 'object' && 'kind' in objective ? objective.kind : objective
+  const mode = (kind ?? 'ddim') === 'ddim' ? 'pytorch-fid' : 'legacy-tensorflow'
   return {
     ...settings,
     dataset: typeof dataset === 'object' && 'kind' in dataset ? placed(dataset, paths) : dataset,
-    ...(inception && { evaluation: { ...evaluation, inception } }),
+    ...(inception && { evaluation: { ...evaluation, inception: { mode, ...inception } } }),
     ...(lpips !== undefined && isLpips && { objective: { ...objective, lpipsWeights: lpips } }),
     ...(device !== undefined && { worker: { ...worker, device } }),
   }
 }
 
-/** Refuses a folder whose runs were made by other settings, and notes those of ours. */
+/** Refuses a folder of another recipe or scale, or whose runs were made by other settings, and notes those of ours. */
 function claim(file: string, id: string, scale: Scale, cells: readonly Cell[]): void {
-  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { cells: Record<string, unknown> }) : { cells: {} }
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Claim) : { id, scale, cells: {} }
+  if (before.id !== id || before.scale !== scale) {
+    const message = `expected a new folder, or one of ${id} at scale ${scale}: ${file} is of ${before.id} at scale ${before.scale}`
+    throw new ConfigError([{ path: 'outputDir', message }])
+  }
   const mine = Object.fromEntries(cells.map(({ name, settings }) => [name, JSON.parse(JSON.stringify(settings)) as unknown]))
   const other = Object.keys(mine).find((name) => name in before.cells && JSON.stringify(before.cells[name]) !== JSON.stringify(mine[name]))
   if (other !== undefined) {
@@ -125,8 +144,31 @@ function toJson({ recipe, scale, seeds, runs, metric, folder }: Context, report:
   }
 }
 
-function commandOf({ id }: Recipe, scale: Scale, numSeeds: number, isTrained: boolean): string {
-  return `npx immiscible reproduce ${id} --scale ${scale}${isTrained ? ` --seeds ${numSeeds}` : ''}`
+/** With which anybody gets the table: everything that decides about a number; not where it is written, or how many runs go at a time. */
+function commandOf(
+  { id }: Recipe,
+  scale: Scale,
+  numSeeds: number | undefined,
+  { paths = {}, inception, lpips, device }: Overrides,
+): string {
+  const flags: readonly (readonly [name: string, value: string | number | undefined])[] = [
+    ['scale', scale],
+    ['seeds', numSeeds],
+    ...Object.entries(paths).map(([kind, path]) => ['path', `${kind}=${path}`] as const),
+    ['inception', inception?.weights],
+    ['inception-sha256', inception?.sha256],
+    ['inception-backend', inception?.backend],
+    ['inception-mode', inception?.mode],
+    ['lpips', lpips],
+    ['device', device],
+  ]
+  const given = flags.flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${quote(String(value))}`]))
+  return ['npx immiscible reproduce', id, ...given].join(' ')
+}
+
+/** For a shell, where it has to be. */
+function quote(text: string): string {
+  return /^[\w./=:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
 
 /** A reader never finds half of it. */

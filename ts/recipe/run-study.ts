@@ -18,7 +18,9 @@ npm run study -- --jobs 2
 `
 
 const EXPLANATION = `Best: the lowest Fréchet distance on features of a small classifier, which is not FID, as the mean over seeds with its 95 % interval. Speed: the steps in which the baseline comes to
-its best, over those in which the assigned run comes to the same value, for each seed; above 1 is faster.`
+its best, over those in which the assigned run comes to the same value, for each seed; above 1 is faster. A baseline that is best at its last step was still improving: its best, and the speed
+with it, are those of this many steps, and a run that is slower than it cannot come to its best in as many. How much slower shows the other way: the steps in which the assigned run comes to its
+own best, over those in which the baseline comes to the same; there above 1 says that the baseline is faster.`
 
 const { values } = parseArgs({
   options: {

@@ -2,7 +2,7 @@
 import { plotCurves } from './curves.ts'
 import { curveOf, type Arm, type Context, type Recipe, type Table, type TrainSettings } from './recipe.ts'
 import { SMALL_CONSISTENCY, SMALL_DDIM, SMALL_DDIM_V, SMALL_FLOW } from './settings.ts'
-import { armsOf, bestTable, measuredSteps, overSeeds, runsOf, speedTable, stepsTable } from './tables.ts'
+import { armsOf, bestTable, measuredSteps, overSeeds, runsOf, SPEED_COLUMNS, speedTable, stepsTable } from './tables.ts'
 
 const BASELINE = 'independent'
 /** Seven batches: the digits hold two such pools. */
@@ -61,8 +61,9 @@ export function summaryTable(contexts: readonly Context[]): Table {
       figures: [best.get(BASELINE) ?? { ours: null }, best.get(label) ?? { ours: null }, ...figures],
     }))
   })
-  const speed = ['speed by steps, median (range)', 'by training time', 'seeds that reach it']
-  return { title: 'All of it', columns: ['', `best of "${BASELINE}"`, 'best of it', ...speed], rows }
+  const [steps, ...others] = SPEED_COLUMNS
+  const columns = [`best of "${BASELINE}"`, 'best of it', `speed ${steps}, median (range)`, ...others] as const
+  return { title: 'All of it', columns: ['', ...columns], rows }
 }
 
 /** Paired: what an arm's last value is above the baseline's of its seed. Below 0 is better; an interval that holds 0 shows nothing. */

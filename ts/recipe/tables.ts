@@ -97,7 +97,15 @@ export function inferenceTable(
   return { title, columns: ['inference steps', before, after, `change of ${metricTitle(context.metric)}`], rows }
 }
 
-/** How much sooner each arm is as good as its baseline ever gets, in steps and in training time. @param baselineOf the arm's own name for a baseline. */
+export const SPEED_COLUMNS = [
+  'by steps',
+  'by training time',
+  'seeds that reach it',
+  'baselines best at their last step',
+  'the other way: the baseline to the best of this one, by steps',
+] as const
+
+/** How much sooner each arm is as good as its baseline ever gets, in steps and in training time; whether the baseline was done; and how much sooner the baseline is as good as the arm ever gets. @param baselineOf the arm's own name for a baseline. */
 export function speedTable(context: Context, baselineOf: (arm: string) => string, numInferenceSteps?: number): Table {
   const curvesOf = (arm: string): MetricCurve[] => runsOf(context, arm).map((run) => curveOf(run, context.metric, numInferenceSteps))
   const rows = armsOf(context)
@@ -105,20 +113,24 @@ export function speedTable(context: Context, baselineOf: (arm: string) => string
     .map((arm) => {
       const baseline = curvesOf(baselineOf(arm))
       if (baseline.some(({ values }) => values.length === 0)) return { label: arm, figures: [{ ours: 'no finite value of the baseline' }] }
-      const speed = trainingSpeed(baseline, curvesOf(arm))
+      const others = curvesOf(arm)
+      const speed = trainingSpeed(baseline, others)
+      const isMeasured = others.every(({ values }) => values.length > 0)
       return {
         label: arm,
         figures: [
           { ours: showSpeed(speed.steps), paper: paperResult(context.recipe.id, arm, 'speed') },
           { ours: showSpeed(speed.seconds) },
           { ours: `${speed.numReached} of ${speed.pairs.length}` },
+          { ours: `${speed.numBestLast} of ${speed.pairs.length}` },
+          { ours: isMeasured ? showSpeed(trainingSpeed(others, baseline).steps) : null },
         ],
       }
     })
   const baselines = [...new Set(armsOf(context).map(baselineOf))].map((arm) => `"${arm}"`).join(', ')
   const sampled = numInferenceSteps === undefined ? '' : `, ${numInferenceSteps} inference steps`
   const title = `Training speed: steps of ${baselines} to its best ${metricTitle(context.metric)}, over the steps of the other to the same${sampled}`
-  return { title, columns: ['median over seeds (range)', 'by steps', 'by training time', 'seeds that reach it'], rows }
+  return { title, columns: ['median over seeds (range)', ...SPEED_COLUMNS], rows }
 }
 
 function showSpeed({ median, low, high }: SpeedEstimate): string {

@@ -7,7 +7,7 @@ const SEEDS = 'the number of seeds'
 export const UNKNOWN_DDIM = [
   'learning rate, its warm-up, EMA and dropout: those of the code base, tqch/ddpm-torch, are taken',
   'the number of training steps: those of paper 1, Table 5 (163.8k) are taken',
-  'the tool behind the FID: the code base compares images that are not rounded with the statistics of TTUR, by the network of pytorch-fid; here rounded images are compared with the training images',
+  'the tool behind the FID: the code base compares images that are not rounded with the statistics of TTUR, by the network of pytorch-fid; here rounded images, resized as pytorch-fid does, are compared with the training images',
   SEEDS,
 ]
 
@@ -18,8 +18,8 @@ export const UNKNOWN_FLOW = ['which of the code base, torchcfm, the vanilla runs
 const CONSISTENCY = [
   'the updates over which the number of noise levels grows: the 800,000 of the code base are taken',
   'whether noise is assigned over the whole batch or on each device: the whole batch is taken',
-  "the number of training steps: 100,000 are taken, as under the papers' pictures of samples",
-  'the tool behind the FID',
+  "the number of training steps: 100,000 are taken, as under the papers' pictures of samples of CIFAR-10 and CelebA; of Tiny-ImageNet nothing was found",
+  "the tool behind the FID: clean-fid's legacy_tensorflow, as in the code base of flow matching, is taken",
   SEEDS,
 ]
 
@@ -30,7 +30,7 @@ export const UNKNOWN_CONSISTENCY = [
 ]
 
 export const UNKNOWN_CONSISTENCY_64 = [
-  'the settings on CelebA and Tiny-ImageNet: those of the ImageNet-64 line of the code base, openai/consistency_models, are taken, without its start from a teacher',
+  'the settings on CelebA and Tiny-ImageNet: those of the ImageNet-64 line of the code base, openai/consistency_models, are taken, without its start from a teacher, in float32 rather than float16, and with one EMA (0.9999) of its three',
   'resolution and crop: 64 x 64, and the middle 178 pixels of CelebA, are taken',
   'which copy of Tiny-ImageNet: zh-plus/tiny-imagenet on the Hub is taken',
   ...CONSISTENCY,

@@ -11,7 +11,7 @@ function curve(values: readonly number[], secondsPerStep = 1): MetricCurve {
 
 test('as good at a measured step: the ratio of the steps, and of the times', () => {
   const { pairs, numReached, steps, seconds } = trainingSpeed([curve([8, 6, 5, 4])], [curve([6, 4, 3, 2], 3)])
-  expect(pairs).toEqual([{ baselineStep: 400, best: 4, otherStep: 200, stepRatio: 2, secondsRatio: 400 / 600 }])
+  expect(pairs).toEqual([{ baselineStep: 400, isBestLast: true, best: 4, otherStep: 200, stepRatio: 2, secondsRatio: 400 / 600 }])
   expect(numReached).toBe(1)
   expect(steps).toEqual({ median: 2, low: 2, high: 2 })
   expect(seconds.median).toBeCloseTo(2 / 3, 12)
@@ -30,11 +30,17 @@ test('there at the first measurement: as if it took until then, since nothing is
   expect(pair).toMatchObject({ otherStep: 100, stepRatio: 2 })
 })
 
-test('never reached: 0, and counted as such', () => {
+test('never reached: 0, counted as such, and part of no mean', () => {
   const { pairs, numReached, steps } = trainingSpeed([curve([8, 4]), curve([8, 4])], [curve([9, 4.001]), curve([4, 1])])
   expect(pairs[0]).toMatchObject({ otherStep: null, stepRatio: 0, secondsRatio: 0 })
   expect(numReached).toBe(1)
-  expect(steps).toEqual({ median: 1, low: 0, high: 2 })
+  expect(steps).toEqual({ median: 0, low: 0, high: 2 })
+})
+
+test('a baseline that was best before its last measurement was done, one that was best there may not have been', () => {
+  const { pairs, numBestLast } = trainingSpeed([curve([8, 4, 5]), curve([8, 5, 4])], [curve([4, 4, 4]), curve([4, 4, 4])])
+  expect(pairs.map(({ isBestLast }) => isBestLast)).toEqual([false, true])
+  expect(numBestLast).toBe(1)
 })
 
 test('a best value that the baseline has twice counts from the first time', () => {

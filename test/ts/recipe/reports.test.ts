@@ -11,6 +11,7 @@ import { paper2Table3 } from '../../../ts/recipe/paper/paper2-table3.ts'
 import { paper2Table4 } from '../../../ts/recipe/paper/paper2-table4.ts'
 import { paper2Table8 } from '../../../ts/recipe/paper/paper2-table8.ts'
 import { STUDY, summaryTable } from '../../../ts/recipe/study.ts'
+import { SPEED_COLUMNS } from '../../../ts/recipe/tables.ts'
 import { cellsOf } from '../../fixture/recipe-tables.ts'
 import { FLOOR, GAIN, scriptedContext } from '../../fixture/recipe-runs.ts'
 
@@ -42,12 +43,13 @@ test('paper 2, Table 8: best values over seeds, and how much sooner k = 8 is the
   // 2, 3 and 4: a standard deviation of 1, and Student's t of 4.3027 over the root of 3.
   const [{ ours }] = tables[0].rows[0].figures
   expect(ours).toMatchObject({ mean: 3, halfWidth: expect.closeTo(4.3027 / Math.sqrt(3), 6) as number })
-  const never = ['not reached', 'not reached', '0 of 3']
+  // At 50 all along, which the baseline is below at its first measurement.
+  const never = ['not reached', 'not reached', '0 of 3', '3 of 3', '1.00x']
   expect(cellsOf(tables[1])).toEqual([
-    ['median over seeds (range)', 'by steps', 'by training time', 'seeds that reach it'],
+    ['median over seeds (range)', ...SPEED_COLUMNS],
     ['k = 2', ...never],
     ['k = 4', ...never],
-    ['k = 8', '2.00x', '1.00x', '3 of 3'],
+    ['k = 8', '2.00x', '1.00x', '3 of 3', '3 of 3', 'not reached'],
     ['k = 16', ...never],
     ['k = 32', ...never],
   ])
@@ -63,8 +65,8 @@ test('the study in one table: every assignment beside the baseline of its part',
     }),
   )
   expect(cellsOf(summaryTable(contexts)).slice(1)).toEqual([
-    ['[Digits, DDIM, v-prediction](study-ddim-v/README.md): quantized', 2, -6, '2.00x', '2.00x', '1 of 1'],
-    ['[Digits, consistency](study-consistency/README.md): quantized', 2, 2, '1.00x', '1.00x', '1 of 1'],
+    ['[Digits, DDIM, v-prediction](study-ddim-v/README.md): quantized', 2, -6, '2.00x', '2.00x', '1 of 1', '1 of 1', 'not reached'],
+    ['[Digits, consistency](study-consistency/README.md): quantized', 2, 2, '1.00x', '1.00x', '1 of 1', '1 of 1', '1.00x'],
   ])
 })
 
@@ -72,7 +74,7 @@ test('seeds that differ have a range', async () => {
   const speedOf = (arm: string, seed: number): number => (arm === 'k = 8' ? seed + 2 : 1)
   const context = scriptedContext(paper2Table8, { seeds: [0, 1, 2], value: ({ arm, seed, step }) => falling(step, speedOf(arm, seed)) })
   const { tables } = await paper2Table8.report(context)
-  expect(cellsOf(tables[1])[3]).toEqual(['k = 8', '3.00x (2.00x to 4.00x)', '3.00x (2.00x to 4.00x)', '3 of 3'])
+  expect(cellsOf(tables[1])[3]).toEqual(['k = 8', '3.00x (2.00x to 4.00x)', '3.00x (2.00x to 4.00x)', '3 of 3', '3 of 3', 'not reached'])
 })
 
 test('a baseline that has no finite value has no speed to compare with, and the rest of the report stands', async () => {
