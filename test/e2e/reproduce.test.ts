@@ -1,6 +1,6 @@
 /** reproduce(): a recipe that is cut off, by a signal of its caller or by SIGKILL, goes on where it was and ends with the same table. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -90,6 +90,68 @@ test.each([
   await expect(reproduce(TINY_RECIPE, { ...options, outputDir: join(temporaryFolder(), 'out') })).rejects.toThrow(
     `${field}: expected an integer`,
   )
+})
+
+test('more seeds, two runs at a time: those that are there stay as they are', { timeout: 600 * SECONDS }, async () => {
+  const { folder, context } = await runStraight()
+  const before = context.runs.map(({ runFolder }) => statSync(join(runFolder, 'events.jsonl')).mtimeMs)
+  const more = await reproduce(TINY_RECIPE, { seeds: 2, jobs: 2, outputDir: folder })
+  expect(more.context.runs.map(({ arm, seed, curves }) => [arm, seed, curves.outcome])).toEqual([
+    ['as drawn', 0, 'finished'],
+    ['assigned', 0, 'finished'],
+    ['as drawn', 1, 'finished'],
+    ['assigned', 1, 'finished'],
+  ])
+  expect(context.runs.map(({ runFolder }) => statSync(join(runFolder, 'events.jsonl')).mtimeMs)).toEqual(before)
+})
+
+test('of two runs at a time one fails: its error is told, and the other saves and can go on', { timeout: 600 * SECONDS }, async () => {
+  const folder = temporaryFolder()
+  const outputDir = join(folder, 'out')
+  const module = join(folder, 'breaks.mjs')
+  writeFileSync(
+    module,
+    `let calls = 0
+    export default { name: 'breaks', candidatesPerImage: 1, assign(pool, images, noise, noiseIndex) {
+      if (++calls > 100) throw new Error('planted')
+      noiseIndex.forEach((_, image) => (noiseIndex[image] = image))
+      return {}
+    } }`,
+  )
+  const [{ settings }] = TINY_RECIPE.arms('small')
+  const lasting = { label: 'lasting', settings: { ...settings, maxTrainSteps: 1000, evaluation: { everySteps: 0 } } }
+  const broken = { label: 'broken', settings: { ...lasting.settings, assignment: module } }
+  await expect(reproduce({ ...TINY_RECIPE, arms: () => [lasting, broken] }, { seeds: 1, jobs: 2, outputDir })).rejects.toThrow(/planted/)
+  const { context } = await reproduce({ ...TINY_RECIPE, arms: () => [lasting] }, { seeds: 1, outputDir })
+  expect(context.runs[0].curves).toMatchObject({ outcome: 'finished', numSteps: 1000 })
+  expect(eventsOf(readEvents(context.runs[0].runFolder), 'run')).toHaveLength(2)
+})
+
+test('a folder of another recipe, or of another scale, is refused, though no run of it has our name', async () => {
+  const outputDir = join(temporaryFolder(), 'out')
+  const empty = { ...TINY_RECIPE, arms: () => [] }
+  await reproduce(empty, { outputDir })
+  await expect(reproduce({ ...empty, id: 'other' }, { outputDir })).rejects.toThrow(
+    /of other at scale small: .*recipe\.json is of tiny at scale small/,
+  )
+  await expect(reproduce(empty, { scale: 'paper', outputDir })).rejects.toThrow(/of tiny at scale paper/)
+  expect((await reproduce(empty, { outputDir })).context.runs).toEqual([])
+})
+
+test('the command that is printed has everything that decides about a number', async () => {
+  const outputDir = join(temporaryFolder(), 'out')
+  const inception = { weights: "/weights/it's.pt", sha256: 'a'.repeat(64), backend: 'torchscript' } as const
+  const { folder, text } = await reproduce(
+    { ...TINY_RECIPE, arms: () => [] },
+    { paths: { cifar10: '/data/cifar-10' }, inception, lpips: 'lpips.safetensors', device: 'cpu', outputDir },
+  )
+  const command = [
+    'npx immiscible reproduce tiny --scale small --path cifar10=/data/cifar-10',
+    `--inception '/weights/it'\\''s.pt' --inception-sha256 ${'a'.repeat(64)} --inception-backend torchscript`,
+    '--lpips lpips.safetensors --device cpu',
+  ].join(' ')
+  expect(text).toContain(`\n${command}\n`)
+  expect(JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'))).toMatchObject({ command })
 })
 
 /** The same recipe, one step longer. */
